@@ -1,0 +1,80 @@
+import json
+import multiprocessing
+
+import pytest
+
+from spd import records, tracking
+
+
+def write(folder, key, value, **more):
+    path = folder / f"{key.replace('/', '_')}.json"
+    records.write_record(
+        path,
+        key=key,
+        experiment=more.pop("experiment", "pre-training"),
+        name=key,
+        params={"method": "SimSiam", "eta": value},
+        metrics={"padim/au_roc": value},
+        provenance={"code": "abc"},
+        **more,
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for the module: creating MLflow's schema takes seconds."""
+    return tmp_path_factory.mktemp("mlflow")
+
+
+def runs(store, name):
+    client = tracking._client(f"sqlite:///{store / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(f"SPD tiny: {name}")
+    return client, client.search_runs([experiment.experiment_id])
+
+
+def sync(store, paths):
+    return tracking.sync(paths, store, preset="tiny", progress=False)
+
+
+def test_twice_adds_nothing_and_a_change_replaces_one(store, tmp_path):
+    history = tmp_path / "history.jsonl"
+    history.write_text("".join(json.dumps({"step": s, "loss": 1.0 / (s + 1)}) + "\n" for s in range(1200)))
+    paths = [write(tmp_path, "a/0", 0.25, history=str(history)), write(tmp_path, "b/0", 0.5)]
+    assert sync(store, paths) == tracking.Synced(2, 0, 0)
+    assert sync(store, paths) == tracking.Synced(0, 0, 2)
+    write(tmp_path, "b/0", 0.75)
+    assert sync(store, paths) == tracking.Synced(0, 1, 1)
+    client, found = runs(store, "pre-training")
+    by_key = {run.data.tags[tracking.KEY]: run for run in found}
+    assert set(by_key) == {"a/0", "b/0"}
+    assert by_key["b/0"].data.metrics["padim/au_roc"] == 0.75
+    assert by_key["b/0"].data.params["method"] == "SimSiam"
+    steps = client.get_metric_history(by_key["a/0"].info.run_id, "train/loss")
+    assert [point.value for point in steps] == [1.0 / (s + 1) for s in range(1200)]
+
+
+def test_changed_artefact_and_interrupted_run_are_written_anew(store, tmp_path):
+    table = tmp_path / "padim.csv"
+    table.write_text("a\n")
+    path = write(tmp_path, "t/padim", 0.5, experiment="tables", artifacts=(str(table),))
+    assert sync(store, [path]).created == 1
+    table.write_text("b\n")
+    assert sync(store, [path]).replaced == 1
+    client, (run,) = runs(store, "tables")
+    assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["padim.csv"]
+    client.delete_tag(run.info.run_id, tracking.CONTENT)
+    assert sync(store, [path]).replaced == 1
+
+
+def test_two_syncs_at_once_leave_one_run_each(store, tmp_path):
+    paths = [write(tmp_path, f"race/{i}", i / 8, experiment="race") for i in range(4)]
+    context = multiprocessing.get_context("spawn")
+    jobs = [context.Process(target=sync, args=(store, paths)) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0, 0]
+    _, found = runs(store, "race")
+    assert sorted(run.data.tags[tracking.KEY] for run in found) == [f"race/{i}" for i in range(4)]
