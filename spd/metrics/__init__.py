@@ -1,0 +1,1 @@
+"""Exact threshold metrics of image and pixel scores, their curves, and their aggregation over runs and objects."""

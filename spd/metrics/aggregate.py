@@ -1,0 +1,210 @@
+"""From one value an object and run to the numbers of a table: means, deviations, and the paired SPD effect."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+Key = tuple[int, int, str]
+"""(pre-training seed, detector draw, object)."""
+
+
+class Summary(NamedTuple):
+    """A value over the runs (seed, draw), in the unit of its input."""
+
+    value: float | None
+    """Mean over runs of the unweighted mean over objects; None when no object has a value in every run."""
+    std: float | None
+    """Sample standard deviation (ddof = 1) over runs; None for one run."""
+    n: int
+    """Number of runs."""
+    missing: tuple[str, ...]
+    """Objects left out because a run has no value for them."""
+
+
+class Effect(NamedTuple):
+    """A paired difference `with - without` and its percentile bootstrap interval."""
+
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    """Number of runs (seed, draw)."""
+    resampled: tuple[str, ...]
+    """What the interval resamples, of "seeds", "draws", "objects", "images": those of which there are at least two."""
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PairedScores:
+    """Image scores of one object and run, without and with SPD, for the same images in the same order."""
+
+    labels: np.ndarray
+    """(N,) bool, True = anomaly."""
+    without: np.ndarray
+    """(N,) floating."""
+    with_spd: np.ndarray
+    """(N,) floating."""
+
+
+def mean_over_objects(values: Mapping[str, float | None]) -> Summary:
+    """The unweighted mean over objects of one run."""
+    return summarise({(0, 0, name): value for name, value in values.items()})
+
+
+def summarise(values: Mapping[Key, float | None]) -> Summary:
+    """Per object, then the unweighted mean over objects, then mean and deviation over seeds and draws.
+
+    `values`: every (seed, draw, object) of a full grid; None = undefined there. An object that is undefined in any run is left
+    out of all of them, so that every run averages the same objects. Raises ValueError naming a cell missing from the grid.
+    """
+    grid, _, _, missing = _grid(values)
+    if grid.shape[2] == 0:
+        return Summary(None, None, grid.shape[0] * grid.shape[1], missing)
+    runs = grid.mean(axis=2).ravel()
+    return Summary(float(runs.mean()), float(runs.std(ddof=1)) if len(runs) > 1 else None, len(runs), missing)
+
+
+def paired_effect(
+    with_spd: Mapping[Key, float | None],
+    without: Mapping[Key, float | None],
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Effect:
+    """Mean of `with - without`, paired by seed, draw and object, and a percentile bootstrap interval at `level`.
+
+    Each replicate draws seeds, draws and objects with replacement, independently of one another, and averages the differences of
+    the drawn cells (crossed, or "pigeonhole", bootstrap: Owen, Annals of Applied Statistics 2007). A factor with one
+    level cannot be resampled: the interval then says nothing about it, and with no factor left it is None.
+    """
+    if with_spd.keys() != without.keys():
+        odd = sorted(with_spd.keys() ^ without.keys())[0]
+        raise ValueError(
+            f"cannot pair the SPD effect: (seed, draw, object) {odd} is present on one side only"
+        )
+    differences = {
+        key: None if with_spd[key] is None or without[key] is None else with_spd[key] - without[key]
+        for key in without
+    }
+    grid, _, _, missing = _grid(differences)
+    n = grid.shape[0] * grid.shape[1]
+    if grid.shape[2] == 0:
+        return Effect(None, None, None, n, (), missing)
+    names = tuple(
+        name for name, size in zip(("seeds", "draws", "objects"), grid.shape, strict=True) if size > 1
+    )
+    if not names:
+        return Effect(float(grid.mean()), None, None, n, (), missing)
+    rng = np.random.default_rng(seed)
+    shares = [_shares(rng, resamples, size) for size in grid.shape]
+    replicates = np.einsum("bs,bd,bo,sdo->b", *shares, grid, optimize=True)
+    low, high = _interval(replicates, level)
+    return Effect(float(grid.mean()), low, high, n, names, missing)
+
+
+def bootstrap_image_effect(
+    scores: Mapping[Key, PairedScores],
+    *,
+    metric: str = "AU-ROC",
+    level: float = 0.95,
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> Effect:
+    """As `paired_effect` for an image metric, but each replicate also redraws the test images of every object.
+
+    `scores`: a full grid (seed, draw, object). Images are drawn with replacement within each class, so that prevalence stays; the
+    same images for both sides and for all runs of an object. `metric`: AU-ROC, AU-PR, AP or F1-max; the effect is in [-1, 1].
+    Raises ValueError for an unknown metric, labels that differ between runs of an object, or one class only.
+    """
+    if metric not in ("AU-ROC", "AU-PR", "AP", "F1-max"):
+        raise ValueError(f"unknown metric {metric!r}; use AU-ROC, AU-PR, AP or F1-max")
+    seeds, draws, objects = _axes(scores)
+    rng = np.random.default_rng(seed)
+    point = np.empty((len(seeds), len(draws), len(objects)))
+    replicates = np.empty((resamples, *point.shape))
+    for o, name in enumerate(objects):
+        labels = np.asarray(scores[seeds[0], draws[0], name].labels)
+        if labels.all() or not labels.any():
+            raise ValueError(f"object {name} has test images of one class only: {metric} is undefined")
+        counts = np.ones((resamples + 1, len(labels)), np.int64)  # row 0: the sample itself
+        for members in (np.flatnonzero(labels), np.flatnonzero(~labels)):
+            counts[1:, members] = rng.multinomial(
+                len(members), np.full(len(members), 1 / len(members)), size=resamples
+            )
+        for s, one_seed in enumerate(seeds):
+            for d, draw in enumerate(draws):
+                pair = scores[one_seed, draw, name]
+                if not np.array_equal(pair.labels, labels):
+                    raise ValueError(
+                        f"object {name}: the runs do not share their test images (labels differ)"
+                    )
+                effect = weighted_metric(metric, pair.with_spd, labels, counts) - weighted_metric(
+                    metric, pair.without, labels, counts
+                )
+                point[s, d, o], replicates[:, s, d, o] = effect[0], effect[1:]
+    shares = [_shares(rng, resamples, size) for size in point.shape]
+    values = np.einsum("bs,bd,bo,bsdo->b", *shares, replicates, optimize=True)
+    names = tuple(n for n, size in zip(("seeds", "draws", "objects"), point.shape, strict=True) if size > 1)
+    low, high = _interval(values, level)
+    return Effect(float(point.mean()), low, high, len(seeds) * len(draws), (*names, "images"), ())
+
+
+def weighted_metric(metric: str, scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """An image metric of B resamples at once, (B,) float64: image j stands `counts[b, j]` times in resample b.
+
+    `scores`, `labels`: (N,); `counts`: (B, N) integers with at least one image of each class in every row.
+    """
+    order = np.argsort(scores, kind="stable")[::-1]
+    ordered = np.asarray(scores)[order]
+    ends = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])  # last image of each run of equal scores
+    tp = np.cumsum(counts[:, order] * labels[order], axis=1)[:, ends]  # (B, distinct scores)
+    fp = np.cumsum(counts[:, order] * ~labels[order], axis=1)[:, ends]
+    positives, negatives = tp[:, -1:], fp[:, -1:]
+    new = np.diff(tp, axis=1, prepend=0)
+    fp_before = np.diff(fp, axis=1, prepend=0)
+    fp_before = fp - fp_before
+    if metric == "AU-ROC":
+        return 1 - (new * (fp + fp_before)).sum(axis=1) / (2 * positives * negatives)[:, 0]
+    if metric == "F1-max":
+        return (2 * tp / (tp + fp + positives)).max(axis=1)
+    at = tp / np.maximum(tp + fp, 1)
+    if metric == "AP":
+        return (new * at).sum(axis=1) / positives[:, 0]
+    before = np.concatenate([np.ones_like(at[:, :1]), at[:, :-1]], axis=1)
+    # Images drawn zero times leave empty thresholds at the top of the list; there the curve is still at (0, 1).
+    nothing_yet = np.concatenate([np.ones_like(tp[:, :1], bool), (tp + fp)[:, :-1] == 0], axis=1)
+    return (new * (np.where(nothing_yet, 1.0, before) + at)).sum(axis=1) / (2 * positives[:, 0])
+
+
+def _axes(values: Mapping[Key, object]) -> tuple[list[int], list[int], list[str]]:
+    if not values:
+        raise ValueError("nothing to aggregate: no (seed, draw, object) given")
+    seeds, draws, objects = (sorted({key[i] for key in values}) for i in range(3))
+    for key in ((s, d, o) for s in seeds for d in draws for o in objects):
+        if key not in values:
+            raise ValueError(
+                f"cannot aggregate: no value for (seed, draw, object) {key}; run it, or leave out its level"
+            )
+    return seeds, draws, objects
+
+
+def _grid(values: Mapping[Key, float | None]) -> tuple[np.ndarray, list[int], list[int], tuple[str, ...]]:
+    """(seeds, draws, objects defined in every run) float64, and the objects left out."""
+    seeds, draws, objects = _axes(values)
+    missing = tuple(o for o in objects if any(values[s, d, o] is None for s in seeds for d in draws))
+    kept = [o for o in objects if o not in missing]
+    grid = np.array([[[values[s, d, o] for o in kept] for d in draws] for s in seeds], np.float64)
+    return grid.reshape(len(seeds), len(draws), len(kept)), seeds, draws, missing
+
+
+def _shares(rng: np.random.Generator, resamples: int, size: int) -> np.ndarray:
+    """(resamples, size): how much each level weighs when `size` of them are drawn with replacement."""
+    return rng.multinomial(size, np.full(size, 1 / size), size=resamples) / size
+
+
+def _interval(replicates: np.ndarray, level: float) -> tuple[float, float]:
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
