@@ -1,0 +1,1 @@
+"""Batched views for self-supervised learning: random draws (`draw_*`) apart from application (`apply_*`)."""
