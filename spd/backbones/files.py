@@ -1,0 +1,137 @@
+"""The one format backbones are kept in: safetensors with the architecture's own keys, and metadata that says what they are."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spd.backbones.architectures import build
+from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD
+from spd.tensors import open_tensors, write_tensors
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a backbone file says about itself."""
+
+    architecture: str
+    mean: tuple[float, float, float]
+    """Of the input channels, RGB in [0, 1]."""
+    std: tuple[float, float, float]
+    more: dict[str, Any] = field(default_factory=dict)
+    """Everything else: method, eta, seed, steps, hashes of recipe, data and code, ..."""
+
+
+def expected(architecture: str) -> dict[str, Tensor]:
+    """The state dict of the architecture without its classifier, on the meta device: keys, shapes and dtypes, no values."""
+    with torch.device("meta"):
+        return build(architecture).state_dict()
+
+
+def export(model: nn.Module, path: Path | str, *, architecture: str, metadata: Mapping[str, Any]) -> None:
+    """Writes the model's weights, without a classifier's, atomically.
+
+    `metadata` is any JSON; `mean` and `std` are the input normalisation (default ImageNet's).
+    Raises ValueError if the model is not of `architecture`, or a weight is not finite.
+    """
+    save(model.state_dict(), path, architecture=architecture, metadata=metadata)
+
+
+def save(
+    state: Mapping[str, Tensor], path: Path | str, *, architecture: str, metadata: Mapping[str, Any]
+) -> list[str]:
+    """`export` for a state dict. Keys that only the classifier has are left out and returned."""
+    want = expected(architecture)
+    head = classifier_keys(architecture, state)
+    check_keys(
+        {key: value for key, value in state.items() if key not in head},
+        architecture,
+        where=f"cannot write {path}",
+    )
+    not_finite = [
+        key for key in want if state[key].is_floating_point() and not torch.isfinite(state[key]).all()
+    ]
+    if not_finite:
+        raise ValueError(f"cannot write {path}: weights that are not finite: {', '.join(not_finite[:5])}")
+    document = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, **metadata, "architecture": architecture}
+    write_tensors(
+        path,
+        {key: state[key].detach().to("cpu", want[key].dtype).contiguous().numpy() for key in want},
+        {key: json.dumps(value, sort_keys=True) for key, value in document.items()},
+    )
+    return head
+
+
+def read_metadata(path: Path | str) -> Metadata:
+    """Reads only the file's header. Raises ValueError if it is no backbone file."""
+    return _parse(open_tensors(path)[1], path)
+
+
+def load(path: Path | str) -> tuple[nn.Module, Metadata]:
+    """(model without a classifier, in eval mode on the CPU, metadata). Nothing is unpickled.
+
+    Raises ValueError if the keys or shapes are not exactly the architecture's, naming the first five that differ.
+    """
+    state, metadata = _read(path)
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # the initial weights are thrown away, so they take nothing from the caller's generator
+        model = build(metadata.architecture)
+    check_keys(state, metadata.architecture, where=str(path))
+    model.load_state_dict(state, strict=True)
+    return model.eval(), metadata
+
+
+def load_into(model: nn.Module, path: Path | str, *, architecture: str) -> Metadata:
+    """Loads a backbone file into a model of the same architecture, to continue its training; a classifier of the model is left as it is.
+
+    Raises ValueError if the file's architecture is another one or its keys differ.
+    """
+    state, metadata = _read(path)
+    if metadata.architecture != architecture:
+        raise ValueError(f"{path} holds {metadata.architecture!r}, which cannot initialise {architecture!r}")
+    check_keys(state, architecture, where=str(path))
+    model.load_state_dict(state, strict=False)  # the check above was strict about all but the classifier
+    return metadata
+
+
+def classifier_keys(architecture: str, state: Mapping[str, Tensor]) -> list[str]:
+    """The keys of a whole network's state dict that belong to its classifier."""
+    known = set(expected(architecture))
+    with torch.device("meta"):
+        whole = set(build(architecture, num_classes=2).state_dict())
+    return [key for key in state if key in whole - known]
+
+
+def check_keys(state: Mapping[str, Tensor], architecture: str, *, where: str) -> None:
+    """Raises ValueError if keys or shapes are not the architecture's (without classifier), naming the first five."""
+    want = expected(architecture)
+    differences = [f"{key} is missing" for key in want if key not in state]
+    differences += [f"{key} is unknown" for key in state if key not in want]
+    differences += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(want[key].shape)}"
+        for key in want
+        if key in state and state[key].shape != want[key].shape
+    ]
+    if differences:
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise ValueError(f"{where}: not the weights of {architecture}: {'; '.join(differences[:5])}{more}")
+
+
+def _read(path: Path | str) -> tuple[dict[str, Tensor], Metadata]:
+    arrays, metadata = open_tensors(path)
+    # copied: a model must not stay tied to a read-only file
+    return {key: torch.from_numpy(array.copy()) for key, array in arrays.items()}, _parse(metadata, path)
+
+
+def _parse(metadata: Mapping[str, str], path: Path | str) -> Metadata:
+    if "architecture" not in metadata:
+        raise ValueError(
+            f"{path} says no architecture, so it is no backbone of this project; import it with source torchvision or timm"
+        )
+    values = {key: json.loads(value) for key, value in metadata.items()}
+    return Metadata(values.pop("architecture"), tuple(values.pop("mean")), tuple(values.pop("std")), values)

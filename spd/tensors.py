@@ -1,0 +1,150 @@
+"""safetensors files written piece by piece and read as memory maps, for arrays larger than memory.
+
+The file format is https://github.com/huggingface/safetensors: 8 bytes little-endian header length, a JSON header, the tensors' bytes.
+Written here rather than by the library, which wants every tensor in memory, and orders the metadata anew in each process:
+the same content gives the same bytes.
+"""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+_CODES = {
+    "uint8": "U8",
+    "int32": "I32",
+    "int64": "I64",
+    "bool": "BOOL",
+    "float16": "F16",
+    "float32": "F32",
+    "float64": "F64",
+}
+_DTYPES = {code: np.dtype(name) for name, code in _CODES.items()}
+_METADATA = "__metadata__"
+
+
+class TensorWriter:
+    """Writes a safetensors file whose shapes are known before its values.
+
+    Use as a context manager: the file takes its name when the block ends without an exception, and leaves nothing behind otherwise.
+
+    shapes: name -> (dtype name, shape); metadata: strings.
+    Raises OSError if the disk has no room for it, ValueError when the block ends with rows that nobody wrote.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        shapes: Mapping[str, tuple[str, tuple[int, ...]]],
+        metadata: Mapping[str, str] | None = None,
+    ):
+        self._path = Path(path)
+        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        header: dict = {_METADATA: dict(sorted(metadata.items()))} if metadata else {}
+        self._shapes, self._begin, self._rows_left, offset = {}, {}, {}, 0
+        for name, (dtype, shape) in shapes.items():
+            if name == _METADATA:
+                raise ValueError(f"{path}: a tensor cannot be named {_METADATA}")
+            dtype = np.dtype(dtype)
+            size = dtype.itemsize * math.prod(shape)
+            header[name] = {
+                "dtype": _CODES[dtype.name],
+                "shape": list(shape),
+                "data_offsets": [offset, offset + size],
+            }
+            self._shapes[name], self._begin[name] = (dtype, tuple(shape)), offset
+            self._rows_left[name] = shape[0] if shape else 1
+            offset += size
+        encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        encoded += b" " * (-len(encoded) % 8)  # the tensors begin at a multiple of 8 bytes
+        self._head, self._size = len(encoded).to_bytes(8, "little") + encoded, offset
+
+    def __enter__(self) -> "TensorWriter":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        size, free = len(self._head) + self._size, shutil.disk_usage(self._path.parent).free
+        if size > free:
+            raise OSError(
+                f"{self._path} needs {size / 2**30:.1f} GiB, the disk has {free / 2**30:.1f} GiB left"
+            )
+        self._file = self._temporary.open("wb")
+        self._file.write(self._head)
+        self._file.truncate(size)
+        return self
+
+    def write(self, name: str, values: np.ndarray, first_row: int = 0) -> None:
+        """Writes rows `first_row` ... of tensor `name` (the whole of it, if it has no dimensions)."""
+        dtype, shape = self._shapes[name]
+        values = np.ascontiguousarray(values).reshape(
+            np.shape(values)
+        )  # ascontiguousarray alone adds a dimension to scalars
+        rows = values.shape[0] if shape else 1
+        if (
+            values.dtype != dtype
+            or values.shape[1:] != shape[1:]
+            or values.ndim != len(shape)
+            or first_row + rows > max(shape[:1], default=1)
+        ):
+            raise ValueError(
+                f"{self._path}: {name} is {dtype} {shape}, rows {first_row} ... cannot take {values.dtype} {values.shape}"
+            )
+        self._file.seek(
+            len(self._head) + self._begin[name] + first_row * dtype.itemsize * math.prod(shape[1:])
+        )
+        self._file.write(values.data if values.size else b"")
+        self._rows_left[name] -= rows
+
+    def __exit__(self, kind, error, traceback) -> None:
+        self._file.close()
+        missing = [name for name, rows in self._rows_left.items() if rows]
+        if kind is None and not missing:
+            os.replace(self._temporary, self._path)
+            return
+        self._temporary.unlink(missing_ok=True)
+        if kind is None:
+            raise ValueError(f"{self._path}: rows never written: {', '.join(missing[:5])}")
+
+
+def write_tensors(
+    path: Path | str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes arrays that are in memory; atomic, the same content gives the same bytes."""
+    tensors = {name: np.asarray(values) for name, values in tensors.items()}
+    with TensorWriter(
+        path, {name: (t.dtype.name, t.shape) for name, t in tensors.items()}, metadata
+    ) as writer:
+        for name, values in tensors.items():
+            writer.write(name, values)
+
+
+def open_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(tensors, metadata): read-only arrays mapped from the file, whose pages are read when they are looked at.
+
+    Raises FileNotFoundError, and ValueError for a file that is not safetensors or is cut short.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        size, length = path.stat().st_size, int.from_bytes(file.read(8), "little")
+        try:
+            if length > size - 8:
+                raise ValueError
+            header = json.loads(file.read(length))
+            metadata = header.pop(_METADATA, {})
+            end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(f"{path} is not a safetensors file") from None
+    if 8 + length + end != size:
+        raise ValueError(
+            f"{path} is incomplete: {size} bytes, its header announces {8 + length + end}; delete it and make it again"
+        )
+    bytes_ = np.memmap(path, mode="r") if size else None
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise ValueError(f"{path}: tensor {name} is {entry['dtype']}; known are {', '.join(_DTYPES)}")
+        begin, stop = (8 + length + offset for offset in entry["data_offsets"])
+        tensors[name] = bytes_[begin:stop].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return tensors, metadata
