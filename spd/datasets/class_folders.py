@@ -1,0 +1,41 @@
+"""Class folders as ImageNet has them, `train/<class>/` or `<class>/`: images to pre-train on."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from spd.datasets.image_files import folders_in, images_in
+from spd.datasets.manifest import Manifest, make
+
+
+def read(
+    root: str | os.PathLike[str],
+    setup: str = "1cls",
+    *,
+    objects: Sequence[str] | None = None,
+    mask_threshold: int = 127,
+) -> Manifest:
+    """Reads every image of every class folder as a normal training image; the object is the class.
+
+    Raises ValueError that says which of ImageNet's two forms was found where the folder is not yet unpacked.
+    """
+    root = Path(root)
+    if root.is_file():
+        raise ValueError(
+            f"{root}: is a file; give ImageNet's tar of tars as `archive: {{file: {root}, nested: true}}`, "
+            "or `root:` as a folder that holds train/<wnid>/"
+        )
+    below = "train/" if (root / "train").is_dir() else ""
+    folder = root / below
+    tars = sorted(p.name for p in folder.glob("*.tar")) if folder.is_dir() else []
+    rows = [
+        (name, "train", "normal", "", f"{below}{name}/{image}", "")
+        for name in folders_in(folder)
+        for image in images_in(folder / name)
+    ]
+    if not rows:
+        found = f"it holds {len(tars)} tar files ({tars[0]}, ...), not yet unpacked" if tars else "none found"
+        raise ValueError(f"{folder}: expected <class>/ folders with images, {found}")
+    return make(
+        rows, root, mask_threshold, objects=objects, where=str(root), reader="class_folders", setup=setup
+    )

@@ -1,0 +1,71 @@
+"""What a data set's images were: a hash that changes when they do."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from spd.datasets.image_files import is_image
+
+
+def folder_fingerprint(root: str | os.PathLike[str]) -> str:
+    """SHA-256 over (relative path, size, mtime_ns) of each image and CSV file below `root`, without reading
+    them.
+
+    Files that no reader uses (READMEs, hidden files, caches) do not count. Links to folders are followed once
+    each.
+    Raises ValueError where there is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder")
+    digest = hashlib.sha256()
+    for path, size, mtime_ns in sorted(_walk(str(root), "")):
+        digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def archive_fingerprint(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of an archive.
+
+    It is kept in `.<name>.sha256.json` beside the archive and taken from there while size and time are the
+    same.
+    """
+    path = Path(path)
+    stat = path.stat()
+    sidecar = path.with_name(f".{path.name}.sha256.json")
+    state = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    try:
+        known = json.loads(sidecar.read_text())
+        if {k: known[k] for k in state} == state:
+            return known["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none yet, or not readable: hash the file
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        temporary = sidecar.with_name(f"{sidecar.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({**state, "sha256": digest}))
+        temporary.replace(sidecar)
+    except OSError:
+        pass  # a read-only folder: the hash is computed anew next time
+    return digest
+
+
+def _walk(
+    folder: str, prefix: str, seen: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[str, int, int]]:
+    stat = os.stat(folder)  # noqa: PTH116
+    here = (stat.st_dev, stat.st_ino)
+    if here in seen:
+        return  # a link to a folder above
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", seen | {here})
+            elif is_image(entry.name) or entry.name.lower().endswith(".csv"):
+                status = entry.stat()
+                yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns

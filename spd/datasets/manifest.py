@@ -1,0 +1,201 @@
+"""The manifest: one CSV that lists a data set's images, the only door to data for everything downstream."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+COLUMNS = ("object", "split", "label", "defect", "image", "mask")
+SPLITS = ("train", "test")
+LABELS = ("normal", "anomaly")
+SETUPS = ("1cls", "2cls_highshot", "2cls_fewshot")
+
+
+class Row(NamedTuple):
+    """One image; `image` and `mask` are posix paths relative to the root, `mask` and `defect` may be ''."""
+
+    object: str
+    split: str
+    label: str
+    defect: str
+    image: str
+    mask: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Images of one data set in one setup.
+
+    rows: DataFrame of str with the columns of `Row`, sorted by (object, split, label, image), index 0..N-1.
+    root: folder that `image` and `mask` are relative to, as given (relative: to the working folder).
+    mask_threshold: a mask pixel above it is anomalous (0 for class ids, 127 for grey masks).
+    meta: JSON-able facts such as dataset, setup, reader, fingerprint, licence, notice.
+    """
+
+    rows: pd.DataFrame
+    root: Path
+    mask_threshold: int
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yields `Row`s in the manifest's order (attribute access on them is safe, unlike `series.mask`)."""
+        return map(Row._make, self.rows[list(COLUMNS)].itertuples(index=False, name=None))
+
+    @property
+    def objects(self) -> list[str]:
+        """Object names, sorted."""
+        return sorted(self.rows["object"].unique())
+
+    @property
+    def split_hash(self) -> str:
+        """SHA-256 of the CSV's bytes: the same on every machine for the same images in the same split."""
+        return hashlib.sha256(self.csv().encode()).hexdigest()
+
+    def csv(self) -> str:
+        """The CSV's text, with LF line ends."""
+        text = io.StringIO()
+        self.rows[list(COLUMNS)].to_csv(text, index=False, lineterminator="\n")
+        return text.getvalue()
+
+    def image_path(self, row: Row) -> Path:
+        """Path of a row's image."""
+        return self.root / row.image
+
+    def mask_path(self, row: Row) -> Path | None:
+        """Path of a row's mask, or None where it has none."""
+        return self.root / row.mask if row.mask else None
+
+    def part(self, objects: Sequence[str]) -> "Manifest":
+        """The rows of some objects. Raises ValueError for an object that is not there."""
+        return self.where(self.rows["object"].isin(_known(objects, self.objects)))
+
+    def where(self, selected: pd.Series) -> "Manifest":
+        """The rows for which the boolean series (aligned with `rows`) is true."""
+        return Manifest(
+            self.rows[selected].reset_index(drop=True), self.root, self.mask_threshold, dict(self.meta)
+        )
+
+    def counts(self) -> pd.DataFrame:
+        """Images per object: columns object, train_normal, train_anomaly, test_normal, test_anomaly (int)."""
+        kind = self.rows["split"] + "_" + self.rows["label"]
+        table = pd.crosstab(self.rows["object"], kind)
+        table = table.reindex(columns=[f"{s}_{w}" for s in SPLITS for w in LABELS], fill_value=0)
+        return table.rename_axis(columns=None).reset_index()
+
+
+def make(
+    rows: Sequence[Sequence[str]] | pd.DataFrame,
+    root: str | os.PathLike[str],
+    mask_threshold: int,
+    *,
+    objects: Sequence[str] | None = None,
+    where: str = "",
+    **meta: Any,
+) -> Manifest:
+    """Builds a validated, sorted manifest.
+
+    rows: tuples in the order of `COLUMNS`, or a DataFrame with these columns; objects: keep only these
+    (None: all); where: what to name in an error (the file or folder that the rows were read from).
+    Raises ValueError that names the row for an unknown word, an unsafe path or an image listed twice.
+    """
+    where = where or str(root)
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str).reset_index(drop=True)
+    if objects is not None:
+        table = table[table["object"].isin(_known(objects, sorted(table["object"].unique()), where))]
+    if table.empty:
+        raise ValueError(f"{where}: no images found")
+    _validate(table, where)
+    table = table.sort_values(["object", "split", "label", "image"], kind="stable").reset_index(drop=True)
+    return Manifest(table, Path(root), mask_threshold, meta)
+
+
+def write(manifest: Manifest, csv_path: str | os.PathLike[str]) -> None:
+    """Writes the CSV and, beside it, `<stem>.json` with root, mask_threshold, split_hash, counts and `meta`.
+
+    The sidecar holds nothing that changes between identical runs. Each appears whole or not at all, the CSV
+    last.
+    """
+    csv_path = Path(csv_path)
+    counts = manifest.counts().set_index("object")
+    sidecar = {
+        **manifest.meta,
+        "root": manifest.root.as_posix(),
+        "mask_threshold": manifest.mask_threshold,
+        "split_hash": manifest.split_hash,
+        "images": len(manifest),
+        "counts": {name: {k: int(v) for k, v in row.items()} for name, row in counts.iterrows()},
+    }
+    csv_path.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in (
+        (csv_path.with_suffix(".json"), json.dumps(sidecar, indent=2, sort_keys=True) + "\n"),
+        (csv_path, manifest.csv()),
+    ):
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+
+
+def read(csv_path: str | os.PathLike[str]) -> Manifest:
+    """Reads what `write` wrote. Raises ValueError where CSV and sidecar do not belong together."""
+    csv_path = Path(csv_path)
+    sidecar_path = csv_path.with_suffix(".json")
+    if not sidecar_path.exists():
+        raise ValueError(f"{csv_path}: its sidecar {sidecar_path.name} is missing; make the manifest anew")
+    meta = json.loads(sidecar_path.read_text(encoding="utf-8"))
+    rows = pd.read_csv(csv_path, dtype=str, keep_default_na=False, encoding="utf-8")
+    if tuple(rows.columns) != COLUMNS:
+        raise ValueError(f"{csv_path}: columns are {', '.join(rows.columns)}; expected {', '.join(COLUMNS)}")
+    stated = meta.pop("split_hash")
+    root, threshold = meta.pop("root"), meta.pop("mask_threshold")
+    meta = {k: v for k, v in meta.items() if k not in ("images", "counts")}
+    manifest = make(rows, root, threshold, where=str(csv_path), **meta)
+    if manifest.split_hash != stated:
+        raise ValueError(
+            f"{csv_path}: its rows are not those {sidecar_path.name} was written for; make the manifest anew"
+        )
+    return manifest
+
+
+def _known(wanted: Sequence[str], present: Sequence[str], where: str = "manifest") -> list[str]:
+    missing = sorted(set(wanted) - set(present))
+    if missing:
+        raise ValueError(
+            f"{where}: no object {', '.join(missing)}; there are {', '.join(present[:40])}"
+            + (f" and {len(present) - 40} more" if len(present) > 40 else "")
+        )
+    return list(wanted)
+
+
+def _validate(table: pd.DataFrame, where: str) -> None:
+    def refuse(bad: pd.Series, reason: str) -> None:
+        if bad.any():
+            row = table[bad].iloc[0].to_dict()
+            raise ValueError(f"{where}: {reason}: {row} ({int(bad.sum())} such rows)")
+
+    if table.isna().any(axis=None):
+        table.fillna("", inplace=True)
+    refuse(~table["split"].isin(SPLITS), f"split must be one of {', '.join(SPLITS)}")
+    refuse(~table["label"].isin(LABELS), f"label must be one of {', '.join(LABELS)}")
+    # `mean` is the row of averages in every table.
+    refuse(table["object"].isin(["", "mean"]), "object must be a name other than '' and 'mean'")
+    refuse(table["image"] == "", "image must not be empty")
+    for column in ("image", "mask"):
+        refuse(
+            ~table[column].map(_inside),
+            f"{column} must be a path below the root, with forward slashes and without '..'",
+        )
+    refuse(table["image"].duplicated(keep=False), "the same image is listed more than once")
+
+
+def _inside(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return "\\" not in path and not pure.is_absolute() and ".." not in pure.parts

@@ -1,0 +1,29 @@
+"""Masks as numbers: 1 where a pixel is anomalous."""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+
+def read_mask(path: str | os.PathLike[str], threshold: int) -> np.ndarray:
+    """Reads a mask as uint8 (H, W) in {0, 1}: 1 where the value is above `threshold`.
+
+    threshold 0 is for class ids (VisA: 0 is background, stray ids are harmless), 127 for grey masks, whose
+    soft edges and compression noise it cuts off. Colour masks count by their largest channel, without alpha;
+    a palette image counts by its index where ids are asked for (threshold 0), else by its colours; a 1-bit
+    mask is 0 or 255.
+    Raises OSError where the file cannot be decoded.
+    """
+    with Image.open(path) as image:
+        if image.mode == "1":
+            values = np.asarray(image.convert("L"))
+        elif image.mode in ("L", "I", "F", "I;16", "I;16B", "I;16L") or (
+            image.mode == "P" and threshold == 0
+        ):
+            values = np.asarray(image)
+        elif image.mode == "LA":
+            values = np.asarray(image)[..., 0]
+        else:
+            values = np.asarray(image.convert("RGB")).max(axis=2)
+    return (values > threshold).astype(np.uint8)

@@ -1,0 +1,129 @@
+"""One entry of `datasets:` in config.yaml."""
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from spd.options import Options
+
+Setup = Literal["1cls", "2cls_highshot", "2cls_fewshot"]
+
+
+class UnpackLimits(Options):
+    """Bounds on what an archive may unpack to; more is refused before it fills the disk."""
+
+    max_files: int = Field(200_000, ge=1)
+    """Largest number of files. VisA has about 12,000, MVTec-AD about 6,600, ImageNet 1,281,167."""
+
+    max_bytes: int = Field(50_000_000_000, ge=1)
+    """Largest sum of the unpacked sizes in bytes."""
+
+
+class ArchiveOptions(Options):
+    """Where an archive lies, where it can be had, and what it must be."""
+
+    file: str
+    """Path of the archive, relative to the working folder; environment variables such as $IMAGENET are
+    expanded. A file placed there by hand is accepted if its hash is right."""
+
+    url: str | None = None
+    """http(s) address to download from; null where the archive is made here or comes from you."""
+
+    bytes: int | None = Field(None, ge=1)
+    """Exact size."""
+
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """SHA-256; required with `url`."""
+
+    nested: bool = False
+    """The archive holds one tar a class (ImageNet's ILSVRC2012_img_train.tar): each becomes a folder."""
+
+    limits: UnpackLimits = UnpackLimits()
+    """Bounds on what it may unpack to."""
+
+    @model_validator(mode="after")
+    def _hash_with_url(self) -> "ArchiveOptions":
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("sha256 is required where url is given")
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ValueError("url must begin with http:// or https://")
+        return self
+
+
+class DatasetOptions(Options):
+    """A data set: exactly one of `archive`, `root` or the reader elpv says where its images come from."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name in tables and paths."""
+
+    reader: Literal["visa", "mvtec", "class_folders", "split_csv", "elpv"]
+    """Layout: VisA's, MVTec-AD's, class folders, a CSV in VisA's split format, or the wheel elpv-dataset."""
+
+    archive: ArchiveOptions | None = None
+    """The archive that is unpacked, for published and generated data sets."""
+
+    root: str | None = None
+    """A folder of yours; environment variables such as $SPD_DATA are expanded."""
+
+    csv: dict[Setup, str] = Field(default_factory=dict)
+    """For split_csv: the CSV of each setup, relative to the root."""
+
+    defect_component: int | None = None
+    """For split_csv without a column `defect`: which part of the path it is (0 = first); null: none."""
+
+    setups: list[Setup] = Field(["1cls"], min_length=1)
+    """Setups to evaluate."""
+
+    objects: list[str] | None = None
+    """Objects to evaluate; null: all."""
+
+    mask_threshold: int | None = Field(None, ge=0, le=254)
+    """A mask pixel above it is anomalous: 0 for class ids, 127 for grey masks; null: 0 for visa, else 127."""
+
+    seed: int = Field(0, ge=0)
+    """For elpv: seed of its 80/20 split of the normal images."""
+
+    licence: str = ""
+    """Licence of the images, shown in dataset_overview."""
+
+    notice: str = ""
+    """A sentence printed whenever the data set is used."""
+
+    facts: Literal["visa", "mvtec"] | None = None
+    """Published counts that must be met exactly; null: none are known."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DatasetOptions":
+        if self.reader == "elpv":
+            if self.archive is not None:
+                raise ValueError(
+                    f"{self.name}: the reader elpv takes its images from the installed wheel, not an archive"
+                )
+        elif (self.archive is None) == (self.root is None):
+            raise ValueError(f"{self.name}: give exactly one of archive and root")
+        if self.reader == "split_csv":
+            missing = [s for s in self.setups if s not in self.csv]
+            if missing:
+                raise ValueError(f"{self.name}: csv lacks {', '.join(missing)}")
+        elif self.csv:
+            raise ValueError(f"{self.name}: csv is for the reader split_csv alone")
+        if self.reader in ("mvtec", "elpv") and self.setups != ["1cls"]:
+            raise ValueError(f"{self.name}: the reader {self.reader} has the setup 1cls alone")
+        return self
+
+
+def expand(path: str, key: str) -> Path:
+    """Expands ~ and environment variables in a path of the config.
+
+    Raises ValueError that names the config key and the variable where one is not set.
+    """
+    expanded = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
+    unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
+    if unset:
+        raise ValueError(
+            f"{key}: {path}: the environment variable {unset[1]} is not set; export {unset[1]}=/your/folder"
+        )
+    return Path(expanded)
