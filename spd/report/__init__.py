@@ -1,0 +1,1 @@
+"""Results as tables, claims and figures."""

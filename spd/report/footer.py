@@ -1,0 +1,135 @@
+"""What stands around a table: which preset, code, data, geometry, metrics and runs it was made of."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+
+import pandas as pd
+
+from spd.report.arrange import AS_PRINTED, SECOND_HAND
+from spd.report.cells import Cell
+from spd.report.options import TableOptions
+from spd.report.published import SWAPPED_NOTE
+
+DEMO_BANNER = (
+    "Not a result. Generated images, a narrow backbone and minutes of pre-training on a CPU show that the "
+    "whole path runs; the numbers say nothing about SPD. Preset paper makes the real table."
+)
+
+
+def banner(preset: str | None, options: TableOptions) -> str:
+    """The sentence above a table: none in preset paper, otherwise that it is no result."""
+    if preset in (None, "paper"):
+        return ""
+    return DEMO_BANNER if options.banner is None else options.banner
+
+
+def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list[str]:
+    """Sentences that a reader needs to read the numbers rightly."""
+    sentences = ["Per cent. Each value is the unweighted mean over objects."]
+    if frame["std"].notna().any():
+        sentences[0] += " After ±: standard deviation over runs (pre-training seeds and few-shot draws)."
+    if frame["delta"].notna().any():
+        sentences.append(
+            "In brackets: effect of SPD in points, against the same method and backbone without, paired by "
+            "seed, draw and object. Intervals are 95 % percentile bootstrap intervals that redraw seeds, "
+            "draws and objects, as far as there are at least two of each; they say nothing of what there is "
+            "one of."
+        )
+    if frame["published"].notna().any():
+        sentences.append("Published numbers carry no interval; difference = ours − published, in points.")
+    if frame["source"].str.startswith("secondary").any():
+        sentences.append(f"{SECOND_HAND} Second-hand: quoted by others from the paper, not on the poster.")
+    if frame["note"].str.contains(SWAPPED_NOTE, regex=False).any():
+        sentences.append(f"{AS_PRINTED} {SWAPPED_NOTE}")
+    for row in frame[frame["note"].str.startswith("Mean over")].itertuples():
+        sentences.append(
+            f"{row.dataset}, {row.method} ({row.spd}), {row.task} {row.metric}: {row.note.split('. ')[0]}."
+        )
+    absent = [name for name in options.rows if name not in {cell.pretraining.name for cell in cells}]
+    if absent:
+        sentences.append(f"No results yet for: {', '.join(absent)}.")
+    return list(dict.fromkeys(sentences))
+
+
+def facts(name: str, preset: str | None, cells: list[Cell]) -> list[tuple[str, str]]:
+    """Provenance as pairs of a word and a text, free of anything that changes between identical runs."""
+    if not cells:
+        return [("Rebuild", _command(name, preset))]
+    return [
+        ("Preset", preset or ""),
+        ("Code", _code(cells)),
+        *(("Data", text) for text in _by_dataset(cells)),
+        *(("Geometry", text) for text in _geometries(cells)),
+        *(("Metrics", text) for text in _distinct(cell.provenance.metric for cell in cells)),
+        ("Runs", _runs(cells)),
+        ("Backbones", _backbones(cells)),
+        ("Rebuild", _command(name, preset)),
+    ]
+
+
+def _code(cells: list[Cell]) -> str:
+    made_by = defaultdict(set)
+    for cell in cells:
+        p = cell.provenance
+        commit = f", commit {p.commit} of {p.commit_date}" if p.commit else ""
+        made_by[f"spd {p.spd_version}, source {p.code}{commit}"].add(
+            (cell.detector, cell.dataset, cell.profile, cell.pretraining.name)
+        )
+    # Detectors differ in their source hash by nature; a mixture is two versions of the same detector.
+    sources = defaultdict(set)
+    for cell in cells:
+        sources[cell.detector].add((cell.provenance.code, cell.provenance.spd_version))
+    if all(len(versions) == 1 for versions in sources.values()):
+        return "; ".join(sorted(made_by))
+    parts = [
+        f"{version}: " + ", ".join(" ".join(what) for what in sorted(members))
+        for version, members in sorted(made_by.items())
+    ]
+    return "MIXED VERSIONS. " + "; ".join(parts)
+
+
+def _by_dataset(cells: list[Cell]) -> list[str]:
+    return _distinct(
+        f"{c.dataset} ({c.setup}): split {c.provenance.split_hash[:12]}, "
+        f"images {c.provenance.data_fingerprint[:12]}"
+        for c in cells
+    )
+
+
+def _geometries(cells: list[Cell]) -> list[str]:
+    texts = _distinct(f"{c.detector}, profile {c.profile}: {_flat(c.provenance.geometry)}" for c in cells)
+    return [text for text in texts if not text.endswith(": ")]
+
+
+def _flat(geometry: dict) -> str:
+    return ", ".join(f"{key} {json.dumps(value, sort_keys=True)}" for key, value in sorted(geometry.items()))
+
+
+def _runs(cells: list[Cell]) -> str:
+    seeds = sorted({cell.pretraining.seed for cell in cells})
+    draws = sorted({cell.draw for cell in cells if cell.draw is not None})
+    text = f"pre-training seeds {', '.join(map(str, seeds))}"
+    return text + (f"; few-shot draws {', '.join(map(str, draws))}" if draws else "")
+
+
+def _backbones(cells: list[Cell]) -> str:
+    several = len({cell.pretraining.seed for cell in cells}) > 1
+    names = _distinct(
+        c.pretraining.name
+        + (f" (seed {c.pretraining.seed})" if several else "")
+        + f" {c.provenance.checkpoint[:12]}"
+        for c in cells
+        if c.provenance.checkpoint
+    )
+    return ", ".join(names) or "not recorded"
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _command(name: str, preset: str | None) -> str:
+    return f"snakemake --cores all {name}" + (
+        "" if preset in (None, "demo") else f" --config preset={preset}"
+    )

@@ -1,0 +1,24 @@
+"""Any text as Markdown or LaTeX that shows exactly that text."""
+
+import re
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "{}$&#%_"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''", "`": r"\textasciigrave{}"},
+    **{"−": r"\ensuremath{-}", "±": r"\ensuremath{\pm}", "×": r"\ensuremath{\times}"},
+    **{"·": r"\ensuremath{\cdot}", "≤": r"\ensuremath{\leq}", "≥": r"\ensuremath{\geq}"},
+    **{"→": r"\ensuremath{\rightarrow}", "η": r"\ensuremath{\eta}", "σ": r"\ensuremath{\sigma}"},
+    **{"†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "—": "---", "\n": " "},
+}
+
+
+def latex(text: object) -> str:
+    """`text` for the body of a LaTeX document. Letters beyond Latin need XeLaTeX or LuaLaTeX."""
+    return "".join(_LATEX.get(letter, letter) for letter in str(text))
+
+
+def markdown(text: object) -> str:
+    """`text` for a cell or paragraph of GitHub's Markdown: no markup, no HTML, no end of a cell."""
+    escaped = re.sub(r"([\\`*_{}\[\]|~$#])", r"\\\1", str(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")

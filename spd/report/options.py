@@ -1,0 +1,57 @@
+"""What a user may say of a table in config.yaml."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from spd.options import Options
+
+Metric = Literal["AU-PR", "AU-ROC", "AP", "F1-max", "AU-PRO"]
+Setup = Literal["1cls", "2cls_highshot", "2cls_fewshot"]
+PublishedFile = Literal[
+    "poster_patchcore_as_printed", "poster_2cls_fewshot", "poster_ablation", "paper_values_secondary"
+]
+
+
+class TableOptions(Options):
+    """One table: which results it holds, in which order, and what stands beside them."""
+
+    title: str = Field(min_length=1)
+    """The heading."""
+    caption: str = ""
+    """One or two sentences below the heading."""
+    kind: Literal["padim", "patchcore", "ablation", "fewshot", "highshot", "plain"] = "plain"
+    """The arrangement. All are the poster's (rows: pre-trainings; columns: data set, task, shots, metric);
+    they differ in the label columns: `padim`, `fewshot`, `highshot` say whether ImageNet labels were used,
+    `ablation` and `patchcore` name the backbone, `plain` does both."""
+    datasets: list[str] = Field(min_length=1)
+    """Data sets, left to right."""
+    setup: Setup = "1cls"
+    """The split: one class of training images (normal), or two, with many or few images."""
+    detector: Literal["padim", "patchcore"] | None = None
+    """The detector of a 1-class table. None in a two-class setup: classification comes from the fine-tuned
+    classifier, segmentation from the U-Net, and the two share a row."""
+    profiles: list[str] = Field(default=["paper"])
+    """Profiles of the detector, one block of rows each. Published values stand beside `paper` only."""
+    rows: list[str] = Field(min_length=1)
+    """Names of pre-trainings, top to bottom."""
+    metrics: list[Metric] = Field(default=["AU-PR", "AU-ROC"], min_length=1)
+    """Metrics rendered, left to right. The CSV holds every metric there is."""
+    published: list[PublishedFile] = Field(default=[])
+    """Files of published numbers, the first that has a cell wins. Shown in preset `paper` only."""
+    banner: str | None = None
+    """Replaces the sentence that every preset but `paper` puts above its tables; empty for none."""
+
+    @model_validator(mode="after")
+    def _detector_fits_setup(self) -> "TableOptions":
+        if (self.detector is None) == (self.setup == "1cls"):
+            raise ValueError("give `detector` (padim or patchcore) with setup 1cls, and only there")
+        if self.detector is not None and not self.profiles:
+            raise ValueError("give at least one of the detector's profiles")
+        return self
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """The detectors by the names that results carry."""
+        names = {"padim": ("PaDiM",), "patchcore": ("PatchCore",), None: ("classifier", "U-Net")}
+        return names[self.detector]

@@ -1,0 +1,282 @@
+"""Cells to the tidy table of the contract: one row a number."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from spd.metrics.aggregate import paired_effect, summarise
+from spd.report.cells import Cell, Pretraining
+from spd.report.options import TableOptions
+from spd.report.published import Key, Published, published_values
+
+COLUMNS = [
+    "table",
+    "dataset",
+    "object",
+    "setup",
+    "detector",
+    "profile",
+    "method",
+    "spd",
+    "backbone",
+    "shots",
+    "task",
+    "metric",
+    "value",
+    "std",
+    "n",
+    "ci_low",
+    "ci_high",
+    "delta",
+    "delta_ci_low",
+    "delta_ci_high",
+    "published",
+    "published_delta",
+    "source",
+    "note",
+]
+MEAN = "mean"  # the object name of the unweighted average over objects
+TASKS = ("classification", "segmentation")
+METRICS = ("AU-PR", "AU-ROC", "AP", "F1-max", "AU-PRO")
+
+Run = tuple[int, int]  # (pre-training seed, few-shot draw)
+Values = dict[str, dict[Run, float | None]]  # object -> run -> fraction, None where undefined
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a number stands, but for its object."""
+
+    dataset: str
+    setup: str
+    detector: str
+    profile: str
+    pretraining: str
+    shots: int | None
+    task: str
+    metric: str
+
+
+def tidy(cells: Iterable[Cell], table: str, options: TableOptions) -> pd.DataFrame:
+    """The tidy frame of a table, with exactly the columns `COLUMNS`.
+
+    Values are in per cent at full precision; what is undefined is missing (empty in a CSV). Each object has a
+    row, and `mean` is their unweighted average. `value`, `std` (n - 1) and `n` are over runs (seeds x draws).
+    `delta` is the effect of SPD: the value minus that of the same method and backbone without, paired by
+    seed, draw and object, in points. Rows follow the options' data sets, profiles, pre-trainings, then
+    shots, task, metric, object. (ours)
+
+    Raises ValueError when two pre-trainings would be indistinguishable in the table or presets are mixed.
+    """
+    cells = selected(cells, options)
+    preset = one_preset(cells)
+    names = {cell.pretraining.name: cell.pretraining for cell in cells}
+    _refuse_twins(names)
+    datasets = dataset_order(cells, options)
+    published = published_values(options.published) if preset == "paper" else {}
+    numbers = _numbers(cells)
+    rows = []
+    for place in sorted(numbers, key=lambda place: _order(place, options, datasets)):
+        pretraining = names[place.pretraining]
+        values = numbers[place]
+        base = _base(place, names, numbers)
+        known = _published(place, pretraining, published)
+        for name, summary in _summaries(values, base):
+            value = summary.pop("value")
+            quoted = known if name == MEAN else None
+            rows.append(
+                {
+                    "table": table,
+                    "dataset": place.dataset,
+                    "object": name,
+                    "setup": place.setup,
+                    "detector": place.detector,
+                    "profile": place.profile,
+                    "method": pretraining.label,
+                    "spd": pretraining.spd,
+                    "backbone": pretraining.backbone,
+                    "shots": place.shots,
+                    "task": place.task,
+                    "metric": place.metric,
+                    "value": value,
+                    **summary,
+                    "published": quoted.value if quoted else None,
+                    "published_delta": _published_delta(value, quoted),
+                    "source": quoted.source if quoted else "",
+                    "note": " ".join(filter(None, [summary.get("note", ""), quoted.note if quoted else ""])),
+                }
+            )
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.astype({"shots": "Int64", "n": "Int64"} | dict.fromkeys(_NUMBERS, "float64"))
+
+
+_NUMBERS = (
+    *("value", "std", "ci_low", "ci_high"),
+    *("delta", "delta_ci_low", "delta_ci_high", "published", "published_delta"),
+)
+
+
+def selected(cells: Iterable[Cell], options: TableOptions) -> list[Cell]:
+    """The cells that the options ask for; others are none of the table's business."""
+    return [
+        cell
+        for cell in cells
+        if cell.setup == options.setup
+        and cell.detector in options.detectors
+        and (options.detector is None or cell.profile in options.profiles)
+        and cell.pretraining.name in options.rows
+    ]
+
+
+def dataset_order(cells: Iterable[Cell], options: TableOptions) -> list[str]:
+    """Names of data sets as cells have them: first those that the options name, in that order."""
+    found = dict.fromkeys(cell.dataset for cell in cells)
+    return [name for name in options.datasets if name in found] + [
+        n for n in found if n not in options.datasets
+    ]
+
+
+def one_preset(cells: Iterable[Cell]) -> str | None:
+    """The preset of all cells, None without cells. ValueError when they are mixed."""
+    presets = sorted({cell.provenance.preset for cell in cells})
+    if len(presets) > 1:
+        raise ValueError(
+            f"cells of different presets in one table: {', '.join(presets)}; give it those of one"
+        )
+    return presets[0] if presets else None
+
+
+def percent(fraction: float) -> float:
+    """A fraction as per cent, without the last-bit noise of the multiplication (0.93 -> 93.0)."""
+    return round(100 * fraction, 12)
+
+
+def _refuse_twins(names: dict[str, Pretraining]) -> None:
+    taken: dict[tuple, str] = {}
+    for name, p in names.items():
+        other = taken.setdefault((p.label, p.spd, p.backbone), name)
+        if other != name:
+            raise ValueError(
+                f"pre-trainings {other} and {name} look the same in a table "
+                f"({p.label}, {p.spd}, {p.backbone}); give one of them another label"
+            )
+
+
+def _numbers(cells: list[Cell]) -> dict[_Place, Values]:
+    numbers: dict[_Place, Values] = defaultdict(lambda: defaultdict(dict))
+    for cell in cells:
+        for name, result in cell.objects.items():
+            for task in TASKS:
+                for metric, value in (getattr(result, task) or {}).items():
+                    place = _Place(
+                        cell.dataset, cell.setup, cell.detector, cell.profile,
+                        cell.pretraining.name, cell.shots, task, metric,
+                    )  # fmt: skip
+                    numbers[place][name][cell.run] = value
+    # An object without masks has no segmentation at all: the mean over the others must say so.
+    everything = defaultdict(set)
+    for cell in cells:
+        everything[_owner(cell, cell.pretraining.name)] |= {(name, cell.run) for name in cell.objects}
+    for place, values in numbers.items():
+        for name, run in everything[_owner(place, place.pretraining)]:
+            values[name].setdefault(run, None)
+    return numbers
+
+
+def _owner(of: Cell | _Place, pretraining: str) -> tuple:
+    return of.dataset, of.setup, of.detector, of.profile, pretraining, of.shots
+
+
+def _order(place: _Place, options: TableOptions, datasets: list[str]) -> tuple:
+    return (
+        datasets.index(place.dataset),
+        options.profiles.index(place.profile) if options.detector else 0,
+        options.detectors.index(place.detector),
+        options.rows.index(place.pretraining),
+        place.shots or 0,
+        TASKS.index(place.task),
+        METRICS.index(place.metric),
+    )
+
+
+def _base(place: _Place, names: dict[str, Pretraining], numbers: dict[_Place, Values]) -> Values | None:
+    """The numbers of the same method and backbone without SPD, None for a row that is itself without."""
+    mine = names[place.pretraining]
+    if mine.spd == "none":
+        return None
+    for name, p in names.items():
+        if (p.label, p.backbone, p.spd) == (mine.label, mine.backbone, "none"):
+            return numbers.get(replace(place, pretraining=name))
+    return None
+
+
+def _summaries(values: Values, base: Values | None) -> Iterator[tuple[str, dict]]:
+    objects = sorted(values)
+    for name in objects:
+        yield name, _summary({name: values[name]}, base)
+    yield MEAN, _summary(values, base)
+
+
+def _summary(values: Values, base: Values | None) -> dict:
+    """The columns `value` ... `delta_ci_high` and `note` of one object, or of the mean over several."""
+    grid = _grid(values, sorted(set().union(*values.values())))
+    summary = summarise(grid)
+    # An effect against zero: the same resampling gives the interval of the value itself.
+    interval = paired_effect(grid, dict.fromkeys(grid, 0.0))
+    columns = {
+        "value": _percent(summary.value),
+        "std": _percent(summary.std),
+        "n": summary.n,
+        "ci_low": _percent(interval.ci_low),
+        "ci_high": _percent(interval.ci_high),
+    }
+    if len(values) > 1 and summary.missing:
+        columns["note"] = (
+            f"Mean over {len(values) - len(summary.missing)} of {len(values)} objects; "
+            f"undefined: {', '.join(summary.missing)}."
+        )
+    if base:
+        columns |= _delta(values, base)
+    return columns
+
+
+def _delta(values: Values, base: Values) -> dict:
+    # Pairs exist for the runs and objects that both sides have.
+    objects = [name for name in values if name in base]
+    ours, theirs = ({name: side[name] for name in objects} for side in (values, base))
+    runs = sorted(set().union(*ours.values()) & set().union(*theirs.values()))
+    if not runs:
+        return {}
+    effect = paired_effect(_grid(ours, runs), _grid(theirs, runs))
+    return {
+        "delta": _percent(effect.value),
+        "delta_ci_low": _percent(effect.ci_low),
+        "delta_ci_high": _percent(effect.ci_high),
+    }
+
+
+def _grid(values: Values, runs: Iterable[Run]) -> dict[tuple[int, int, str], float | None]:
+    return {(*run, name): values[name].get(run) for run in runs for name in values}
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else percent(fraction)
+
+
+def _published(place: _Place, pretraining: Pretraining, published: dict[Key, Published]) -> Published | None:
+    if place.setup == "1cls" and place.profile != "paper":
+        return None
+    return published.get(
+        Key(
+            place.dataset, place.setup, place.detector, pretraining.label,
+            pretraining.spd, pretraining.backbone, place.shots, place.task, place.metric,
+        )
+    )  # fmt: skip
+
+
+def _published_delta(value: float | None, quoted: Published | None) -> float | None:
+    if value is None or quoted is None or not quoted.comparable:
+        return None
+    return round(value - quoted.value, 12)
