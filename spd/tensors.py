@@ -1,8 +1,8 @@
 """safetensors files written piece by piece and read as memory maps, for arrays larger than memory.
 
-The file format is https://github.com/huggingface/safetensors: 8 bytes little-endian header length, a JSON header, the tensors' bytes.
-Written here rather than by the library, which wants every tensor in memory, and orders the metadata anew in each process:
-the same content gives the same bytes.
+The file format is https://github.com/huggingface/safetensors: 8 bytes little-endian header length, a JSON
+header, the tensors' bytes. Written here rather than by the library, which wants every tensor in memory, and
+orders the metadata anew in each process: the same content gives the same bytes.
 """
 
 import json
@@ -30,7 +30,8 @@ _METADATA = "__metadata__"
 class TensorWriter:
     """Writes a safetensors file whose shapes are known before its values.
 
-    Use as a context manager: the file takes its name when the block ends without an exception, and leaves nothing behind otherwise.
+    Use as a context manager: the file takes its name when the block ends without an exception, and leaves
+    nothing behind otherwise.
 
     shapes: name -> (dtype name, shape); metadata: strings.
     Raises OSError if the disk has no room for it, ValueError when the block ends with rows that nobody wrote.
@@ -121,7 +122,8 @@ def write_tensors(
 
 
 def open_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """(tensors, metadata): read-only arrays mapped from the file, whose pages are read when they are looked at.
+    """(tensors, metadata): read-only arrays mapped from the file, whose pages are read when they are looked
+    at.
 
     Raises FileNotFoundError, and ValueError for a file that is not safetensors or is cut short.
     """

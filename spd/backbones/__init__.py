@@ -1,1 +1,2 @@
-"""Backbones: architectures, the one file format they are kept in, and the ways in from other people's checkpoints."""
+"""Backbones: architectures, the one file format they are kept in, and the ways in from other people's
+checkpoints."""

@@ -19,7 +19,8 @@ _LAYERS = {  # name -> block, blocks per layer, width_per_group; torchvision.mod
 
 
 class NarrowResNet(ResNet):
-    """torchvision's ResNet with `stem` instead of 64 channels after the first convolution: same modules and keys, fewer channels."""
+    """torchvision's ResNet with `stem` instead of 64 channels after the first convolution: same modules and
+    keys, fewer channels."""
 
     def __init__(self, block, layers, *, stem: int, **options):
         self._stem = stem
@@ -38,10 +39,11 @@ class NarrowResNet(ResNet):
 def build(architecture: str, *, zero_init_residual: bool = False, num_classes: int = 0) -> nn.Module:
     """A freshly initialised network, weights drawn from torch's global generator.
 
-    `architecture`: `resnet10|18|34|50|101` or `wide_resnet50_2`, optionally with `_w<channels>` (a multiple of 4, at most 64)
-    for a narrow stem, or `timm:<name>`. With `num_classes` 0 there is no classifier: `model(x)` gives pooled features (B, C).
-    `zero_init_residual` starts every residual branch at zero (ResNets only; timm's models keep timm's own initialisation).
-    Raises ValueError for an unknown name, with the nearest known one.
+    `architecture`: `resnet10|18|34|50|101` or `wide_resnet50_2`, optionally with `_w<channels>` (a multiple
+    of 4, at most 64) for a narrow stem, or `timm:<name>`. With `num_classes` 0 there is no classifier:
+    `model(x)` gives pooled features (B, C). `zero_init_residual` starts every residual branch at zero
+    (ResNets only; timm's models keep timm's own initialisation). Raises ValueError for an unknown name, with
+    the nearest known one.
     """
     if architecture.startswith("timm:"):
         name = architecture.removeprefix("timm:")

@@ -1,4 +1,5 @@
-"""The one format backbones are kept in: safetensors with the architecture's own keys, and metadata that says what they are."""
+"""The one format backbones are kept in: safetensors with the architecture's own keys, and metadata that says
+what they are."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +28,8 @@ class Metadata:
 
 
 def expected(architecture: str) -> dict[str, Tensor]:
-    """The state dict of the architecture without its classifier, on the meta device: keys, shapes and dtypes, no values."""
+    """The state dict of the architecture without its classifier, on the meta device: keys, shapes and dtypes,
+    no values."""
     with torch.device("meta"):
         return build(architecture).state_dict()
 
@@ -74,7 +76,8 @@ def read_metadata(path: Path | str) -> Metadata:
 def load(path: Path | str) -> tuple[nn.Module, Metadata]:
     """(model without a classifier, in eval mode on the CPU, metadata). Nothing is unpickled.
 
-    Raises ValueError if the keys or shapes are not exactly the architecture's, naming the first five that differ.
+    Raises ValueError if the keys or shapes are not exactly the architecture's, naming the first five that
+    differ.
     """
     state, metadata = _read(path)
     with torch.random.fork_rng(
@@ -87,7 +90,8 @@ def load(path: Path | str) -> tuple[nn.Module, Metadata]:
 
 
 def load_into(model: nn.Module, path: Path | str, *, architecture: str) -> Metadata:
-    """Loads a backbone file into a model of the same architecture, to continue its training; a classifier of the model is left as it is.
+    """Loads a backbone file into a model of the same architecture, to continue its training; a classifier of
+    the model is left as it is.
 
     Raises ValueError if the file's architecture is another one or its keys differ.
     """
@@ -108,7 +112,8 @@ def classifier_keys(architecture: str, state: Mapping[str, Tensor]) -> list[str]
 
 
 def check_keys(state: Mapping[str, Tensor], architecture: str, *, where: str) -> None:
-    """Raises ValueError if keys or shapes are not the architecture's (without classifier), naming the first five."""
+    """Raises ValueError if keys or shapes are not the architecture's (without classifier), naming the first
+    five."""
     want = expected(architecture)
     differences = [f"{key} is missing" for key in want if key not in state]
     differences += [f"{key} is unknown" for key in state if key not in want]

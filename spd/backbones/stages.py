@@ -1,0 +1,66 @@
+"""The feature maps inside a backbone: which stages there are, and a network cut after the last one that is
+needed."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from spd.backbones.architectures import is_resnet
+
+_RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+def stage_names(model: nn.Module) -> tuple[str, ...]:
+    """Names of the stages, first to last: layer1 ... layer4 of torchvision's ResNets, else those of timm's
+    feature_info.
+
+    For EfficientNet-Lite0 these are blocks.0, .1, .2, .4, .6; for a vision transformer every block.
+    Raises ValueError for a timm model that gives no intermediate maps.
+    """
+    if is_resnet(model):
+        return _RESNET_STAGES
+    if not hasattr(model, "forward_intermediates"):
+        raise ValueError(
+            f"timm's {type(model).__name__} has no forward_intermediates, so no stages to take features from"
+        )
+    info = model.feature_info
+    return tuple(stage["module"] for stage in getattr(info, "info", info))
+
+
+class StageNetwork(nn.Module):
+    """x (B, 3, H, W) -> {stage: (B, C, h, w)}; nothing behind the last stage asked for is kept or computed.
+
+    A vision transformer's tokens come as a map, without class token and final norm. The model is taken apart:
+    do not use it afterwards. Raises ValueError for a stage that the model does not have, with those it has.
+    """
+
+    def __init__(self, model: nn.Module, stages: Sequence[str]):
+        super().__init__()
+        known = stage_names(model)
+        unknown = [stage for stage in stages if stage not in known]
+        if unknown or not stages:
+            raise ValueError(f"no stage {', '.join(unknown) or 'given'}; the backbone has {', '.join(known)}")
+        self.stages = tuple(sorted(set(stages), key=known.index))
+        self._indices = [known.index(stage) for stage in self.stages]
+        if is_resnet(model):
+            self.stem = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
+            self.layers = nn.ModuleDict(
+                {name: getattr(model, name) for name in known[: self._indices[-1] + 1]}
+            )
+            self.model = None
+        else:
+            model.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
+            self.model = model
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        if self.model is not None:
+            maps = self.model.forward_intermediates(
+                x, indices=self._indices, stop_early=True, output_fmt="NCHW", intermediates_only=True
+            )
+            return dict(zip(self.stages, maps, strict=True))
+        x, maps = self.stem(x), {}
+        for name, layer in self.layers.items():
+            x = layer(x)
+            if name in self.stages:
+                maps[name] = x
+        return maps

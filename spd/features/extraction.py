@@ -1,0 +1,122 @@
+"""From an image cache and a backbone to feature maps on disk."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from spd.backbones.files import load
+from spd.backbones.folding import fold_batchnorm
+from spd.backbones.stages import StageNetwork
+from spd.images.cache import ImageCache
+from spd.tensors import TensorWriter
+
+
+def extract(
+    backbone_path: Path | str,
+    cache_path: Path | str,
+    stages: Sequence[str],
+    path: Path | str,
+    *,
+    objects: Sequence[str] | None = None,
+    batch: int = 32,
+    precision: str = "float32",
+    device: str | torch.device | None = None,
+    threads: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Writes the maps of `stages` for every image of the cache (of `objects`, if given) to `path`,
+    atomically.
+
+    Per object and stage: `NAME/STAGE` float32 (N, C, h, w), in the order of the cache; memory is one batch.
+    Input is (pixel / 255 - mean) / std with the backbone's own mean and std. `precision` float32 or bfloat16
+    (of the arithmetic alone); `device`: a GPU if there is one; `threads`: of torch, while this runs.
+
+    Raises ValueError for a stage the backbone does not have, and for features that are not finite, naming the
+    image.
+    """
+    cache = ImageCache(cache_path)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    threads_before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        network = Network(backbone_path, stages, precision=precision, device=device)
+        chosen = cache.objects if objects is None else list(objects)
+        shapes = {
+            f"{name}/{stage}": ("float32", (len(cache.rows(name)), *maps.shape[1:]))
+            for name in chosen
+            for stage, maps in network(np.zeros_like(cache.images(name)[:1])).items()
+        }
+        metadata = {
+            "cache": json.dumps({"split_hash": cache.split_hash, "geometry": cache.geometry.model_dump()}),
+            "stages": json.dumps(network.stages),
+            "objects": json.dumps(
+                {name: cache.rows(name)["split"].value_counts().to_dict() for name in chosen},
+                ensure_ascii=False,
+            ),
+        }
+        total = sum(len(cache.rows(name)) for name in chosen)
+        with (
+            TensorWriter(path, shapes, metadata) as writer,
+            tqdm(total=total, desc="features", unit="image", disable=not progress) as bar,
+        ):
+            for name in chosen:
+                images = cache.images(name)
+                for first in range(0, len(images), batch):
+                    for stage, maps in network(images[first : first + batch]).items():
+                        _check_finite(
+                            maps,
+                            lambda i, name=name, first=first: cache.rows(name)["image"][first + i],
+                            stage,
+                        )
+                        writer.write(f"{name}/{stage}", maps.cpu().contiguous().numpy(), first)
+                    bar.update(len(images[first : first + batch]))
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+class Network:
+    """uint8 images -> stage maps: a backbone file cut, folded and laid out for inference."""
+
+    def __init__(
+        self, backbone_path: Path | str, stages: Sequence[str], *, precision: str, device: torch.device
+    ):
+        model, metadata = load(backbone_path)
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16, not {precision!r}")
+        network = StageNetwork(model, stages).eval()
+        self.stages = network.stages
+        self._device, self._dtype = device, getattr(torch, precision)
+        self._network: nn.Module = network.to(device)
+        self._mean = torch.tensor(metadata.mean, device=device).view(3, 1, 1)
+        self._std = torch.tensor(metadata.std, device=device).view(3, 1, 1)
+        self._prepared = False
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> dict[str, Tensor]:
+        """images: uint8 (B, 3, H, W) -> {stage: float32 (B, C, h, w)} on the device."""
+        x = torch.from_numpy(np.array(images)).to(self._device)  # copied: the cache is read-only
+        x = ((x.float() / 255 - self._mean) / self._std).to(memory_format=torch.channels_last)
+        if not self._prepared:
+            # noise, not x: a constant image could hide a wrong fold
+            fold_batchnorm(
+                self._network, torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
+            )
+            self._network.to(self._dtype, memory_format=torch.channels_last)
+            self._prepared = True
+        return {stage: maps.float() for stage, maps in self._network(x.to(self._dtype)).items()}
+
+
+def _check_finite(maps: Tensor, image_name, stage: str) -> None:
+    if torch.isfinite(maps.sum()):  # one cheap pass: a single NaN or infinity reaches the sum
+        return
+    bad = (~torch.isfinite(maps)).flatten(1).any(1).nonzero()
+    if len(bad):
+        raise ValueError(
+            f"features of {stage} are not finite, first for the image {image_name(int(bad[0]))}: are the weights sound?"
+        )
