@@ -1,4 +1,4 @@
-"""Colour jitter and grayscale for a batch, every image with its own factors and order, as torchvision defines them."""
+"""Colour jitter and grayscale as torchvision has them, each image of a batch with its own factors and order."""
 
 from itertools import permutations
 
@@ -68,7 +68,7 @@ def apply_jitter(
 
 
 def apply_grayscale(images: Tensor, chosen: np.ndarray) -> Tensor:
-    """Replaces the images of `chosen` (bool (B,)) by their three-channel grayscale. images: float (B, 3, H, W)."""
+    """Drops the colours of the images of `chosen`, bool (B,). images: float (B, 3, H, W), which they stay."""
     index = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
     return images.index_copy(0, index, gray(images[index]).expand(-1, 3, -1, -1))
 
@@ -80,7 +80,10 @@ def gray(images: Tensor) -> Tensor:
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Rotates the HSV hue exactly, keeping value and chroma. images: float (B, 3, H, W); turns: (B, 1, 1, 1)."""
+    """Rotates the HSV hue exactly, keeping value and chroma.
+
+    images: float (B, 3, H, W) in [0, 1]; turns: (B, 1, 1, 1), shift of the hue in turns of the circle.
+    """
     red, green, blue = images.unbind(1)
     value, low = images.amax(1), images.amin(1)  # (B, H, W)
     chroma = value - low

@@ -1,9 +1,9 @@
 """SmoothBlend and CutPaste: a small patch is copied, colour-jittered and pasted elsewhere in the same image.
 
-SmoothBlend pastes through a Gaussian-blurred mask, x_bar = (1 - alpha) x + alpha u (SPD, section 3.2); CutPaste is
-the same with the hard mask, sigma = 0. The blurred mask of a rectangle is known in closed form: the product of two
-differences of error functions. It is worked out only in a window around the patch, 4 sigma wider on each side, outside
-of which alpha is below 3.2e-5, a hundredth of a grey level.
+SmoothBlend pastes through a Gaussian-blurred mask, x_bar = (1 - alpha) x + alpha u (SPD paper, local
+augmentation); CutPaste is the same with the hard mask, sigma = 0. The blurred mask of a rectangle is known in
+closed form: the product of two differences of error functions. It is worked out only in a window around the
+patch, 4 sigma wider on each side, outside of which alpha is below 3.2e-5, a hundredth of a grey level.
 """
 
 import math
@@ -24,9 +24,9 @@ MARGIN = 4.0
 def draw_local(options: LocalOptions, size: int, uniforms: np.ndarray) -> dict[str, np.ndarray]:
     """Draws patch, place, blur of the mask and colour jitter for views of `size` pixels.
 
-    uniforms: float64 (B, 13) in [0, 1). Returns `source` and `target` int64 (B, 2), the patch's top and left where
-    it is cut and where it is pasted; `patch` int64 (B, 2), its height and width; `mask_sigma` float64 (B,) in
-    pixels, 0 for CutPaste; `factors` and `order` as `colour.draw_jitter` has them.
+    uniforms: float64 (B, 13) in [0, 1). Returns `source` and `target` int64 (B, 2), the patch's top and left
+    where it is cut and where it is pasted; `patch` int64 (B, 2), its height and width; `mask_sigma` float64
+    (B,) in pixels, 0 for CutPaste; `factors` and `order` as `colour.draw_jitter` has them.
     """
     log_low, log_high = math.log(options.aspect[0]), math.log(options.aspect[1])
     area = (options.area[0] + (options.area[1] - options.area[0]) * uniforms[:, 0]) * size**2
@@ -47,8 +47,8 @@ def draw_local(options: LocalOptions, size: int, uniforms: np.ndarray) -> dict[s
 def apply_local(images: Tensor, draws: dict[str, np.ndarray], foreground: str) -> Tensor:
     """Blends the jittered patch into each image.
 
-    images: float (B, 3, S, S) in [0, 1]; draws: see `draw_local`; foreground: `image` (u is the image with the patch
-    pasted) or `zero` (u is zero outside the patch). Returns a new tensor of the images' shape.
+    images: float (B, 3, S, S) in [0, 1]; draws: see `draw_local`; foreground: `image` (u is the image with
+    the patch pasted) or `zero` (u is zero outside the patch). Returns a new tensor of the images' shape.
     """
     size, device = images.shape[-1], images.device
     reach = np.ceil(MARGIN * draws["mask_sigma"])[:, None]  # (B, 1)
@@ -74,7 +74,7 @@ def apply_local(images: Tensor, draws: dict[str, np.ndarray], foreground: str) -
     weight = (inside[0][:, :, None] & inside[1][:, None, :])[:, None].to(images)  # (B, 1, h, w)
     patch = colour.apply_jitter(window(sources), draws["factors"], draws["order"], weight)
     alpha = (alphas[0][:, :, None] * alphas[1][:, None, :])[:, None].to(images)
-    # A window that leaves the image repeats the border pixel: whether that pixel is in the patch is asked of its place.
+    # A window that leaves the image repeats the border pixel: every copy must get that pixel's own value.
     rows, columns = ((place >= t) & (place < t + n) for place, t, n in _spans(places, numbers))
     pasted = rows[:, :, None] & columns[:, None, :]
     background = window(places)

@@ -1,10 +1,12 @@
-"""The views of one training step: drawn for the global batch from (seed, step), applied on whichever device trains.
+"""The views of one training step: drawn for the global batch from (seed, step), applied where the images are.
 
     draws = draw(options, seed=0, step=7, batch=256, names=("q", "k", "plus", "minus"))
     views = apply(images[start:stop], sizes[start:stop], slice_draws(draws, start, stop), options)
 
-Each view has a random stream of its own and each image a row of it. So the views of a step are the same for any number of
-ranks, and leaving `plus` and `minus` out (eta = 0) leaves `q` and `k` bitwise as they are.
+Each view has a random stream of its own and each image a row of it. So the views of a step are the same for
+any number of ranks, and leaving `plus` and `minus` out (eta = 0) leaves `q` and `k` bitwise as they are. On a CPU
+the kernels of `fused` do the work, elsewhere the batched tensor operations of `crop`, `colour`, `blur` and
+`smoothblend`; both compute the same formulas.
 """
 
 import zlib
@@ -13,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spd.views import blur, colour, crop, smoothblend
-from spd.views.options import ViewOptions, ViewsOptions
+from spd.views import blur, colour, crop, fused, smoothblend
+from spd.views.options import LocalOptions, ViewOptions, ViewsOptions
 
 NAMES = ("q", "k", "x", "anchor", "plus", "minus")
 """q and k: the two strong views; x: the one strong view of a supervised recipe; anchor: the image without
-augmentation; plus: weak augmentation of the anchor; minus: the same, drawn anew, with the local change on top."""
+augmentation; plus: weak augmentation of the anchor; minus: the same, drawn anew, then the local change."""
 
 Draws = dict[str, dict[str, np.ndarray]]
 """View name -> parameter name -> array whose first dimension is the batch."""
@@ -27,8 +29,8 @@ Draws = dict[str, dict[str, np.ndarray]]
 def draw(options: ViewsOptions, *, seed: int, step: int, batch: int, names: tuple[str, ...]) -> Draws:
     """Draws the parameters of the views `names` for a whole (global) batch, on the CPU.
 
-    The numbers depend on (seed, step, view name, position in the batch) alone: not on `batch`, `names`, the number of
-    ranks or the machine. Raises ValueError for an unknown name or a negative seed or step.
+    The numbers depend on (seed, step, view name, position in the batch) alone: not on `batch`, `names`, the
+    number of ranks or the machine. Raises ValueError for an unknown name or a negative seed or step.
     """
     if seed < 0 or step < 0:
         raise ValueError(f"seed and step must be 0 or more, not {seed} and {step}")
@@ -64,7 +66,7 @@ def draw_global(options: ViewOptions, uniforms: np.ndarray) -> dict[str, np.ndar
 
 
 def _uniforms(seed: int, step: int, stream: str, batch: int, count: int) -> np.ndarray:
-    """float64 (batch, count) in [0, 1), one row an image. From raw bits, which NumPy promises never to change."""
+    """float64 (batch, count) in [0, 1), a row an image, from raw bits, which NumPy promises not to change."""
     bits = np.random.PCG64(np.random.SeedSequence((seed, step, zlib.crc32(stream.encode()))))
     return (bits.random_raw((batch, count)) >> np.uint64(11)) * 2.0**-53
 
@@ -79,9 +81,10 @@ def apply(
 ) -> dict[str, Tensor]:
     """Makes the drawn views on the device of the images; deterministic.
 
-    images: uint8 (B, 3, H, W), RGB; sizes: integer (B, 2), true heights and widths where the images were squashed to
-    a common canvas (None: the canvas itself); draws: from `draw`, of the same B. Returns for each drawn name a float32
-    tensor (B, 3, size, size), (value - mean) / std per channel. Raises ValueError where shapes or types do not match.
+    images: uint8 (B, 3, H, W), RGB; sizes: integer (B, 2), true heights and widths where the images were
+    squashed to a common canvas (None: the canvas itself); draws: from `draw`, of the same B. Returns for each
+    drawn name a float32 tensor (B, 3, size, size), (value - mean) / std per channel. Raises ValueError where
+    shapes or types do not match.
     """
     _check(tuple(draws), options)
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
@@ -104,36 +107,53 @@ def apply(
     for name in ("plus", "minus"):
         if name in draws:
             source = images if options.anchor == "image" else plain["q" if "q" in plain else "x"]
-            size = options.augmentation(name).size
             # The anchor is a square view, so the weak crop's aspect ratio is meant relative to it.
-            plain[name] = apply_global(source, np.full((len(images), 2), size), draws[name], options.weak)
+            square = np.full((len(images), 2), options.weak.size)
+            plain[name] = apply_global(source, square, draws[name], options.weak)
     if "minus" in draws:
-        local = {
-            key.removeprefix("local_"): value
-            for key, value in draws["minus"].items()
-            if key.startswith("local_")
-        }
-        plain["minus"] = smoothblend.apply_local(plain["minus"], local, options.local.foreground)
-    mean = torch.tensor(options.mean, device=images.device)[:, None, None]
-    std = torch.tensor(options.std, device=images.device)[:, None, None]
-    return {name: (plain[name] - mean) / std for name in draws}
+        plain["minus"] = apply_local(plain["minus"], draws["minus"], options.local)
+    return {name: normalise(plain[name], options) for name in draws}
 
 
 def apply_global(
     images: Tensor, sizes: np.ndarray, draws: dict[str, np.ndarray], options: ViewOptions
 ) -> Tensor:
-    """Crop, flip, jitter, grayscale, blur. images: uint8 or float (B, 3, H, W). Returns (B, 3, size, size) in [0, 1]."""
+    """Crop with flip, jitter, grayscale, blur. images: uint8 or float (B, 3, H, W); sizes: integer (B, 2).
+
+    Returns float32 (B, 3, size, size) in [0, 1].
+    """
     boxes = crop.crop_boxes(draws, sizes, (images.shape[2], images.shape[3]), options.ratio)
+    if images.device.type == "cpu":
+        return fused.apply_global(images, boxes, draws, options.size, options.interpolation)
     views = crop.apply_crop(images, boxes, draws["flip"], options.size, options.interpolation)
     views = colour.apply_jitter(views, draws["factors"], draws["order"])
     views = colour.apply_grayscale(views, draws["grayscale"])
     return blur.apply_blur(views, draws["sigma"])
 
 
+def apply_local(views: Tensor, draws: dict[str, np.ndarray], options: LocalOptions) -> Tensor:
+    """The local change on views (B, 3, S, S) in [0, 1], which the caller gives up: they may be overwritten."""
+    draws = {key.removeprefix("local_"): value for key, value in draws.items() if key.startswith("local_")}
+    if views.device.type == "cpu":
+        return fused.apply_local_(views, draws, options.foreground)
+    return smoothblend.apply_local(views, draws, options.foreground)
+
+
 def whole_image(images: Tensor, size: int) -> Tensor:
     """The whole images resized to (size, size), antialiased: uint8 (B, 3, H, W) to float32 in [0, 1]."""
     boxes = np.tile([0, 0, images.shape[2], images.shape[3]], (len(images), 1))
-    return crop.apply_crop(images, boxes, np.zeros(len(images), dtype=bool), size, "bilinear")
+    flip = np.zeros(len(images), dtype=bool)
+    if images.device.type == "cpu":
+        return fused.apply_crop(images, boxes, flip, size, "bilinear")
+    return crop.apply_crop(images, boxes, flip, size, "bilinear")
+
+
+def normalise(views: Tensor, options: ViewsOptions) -> Tensor:
+    """(value - mean) / std per channel of views that the caller gives up: they may be overwritten."""
+    if views.device.type == "cpu":
+        return fused.normalise_(views, options.mean, options.std)
+    mean, std = (torch.tensor(v, device=views.device)[:, None, None] for v in (options.mean, options.std))
+    return (views - mean) / std
 
 
 def _check(names: tuple[str, ...], options: ViewsOptions) -> None:
