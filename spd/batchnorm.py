@@ -1,0 +1,147 @@
+"""BatchNorm whose result does not depend on how many ranks share the batch.
+
+`global`: statistics of the whole batch, as torch's SyncBatchNorm, which refuses CPU tensors. `ghost`:
+statistics of fixed groups of images (ghost batch normalisation, https://arxiv.org/abs/1705.08741); with
+groups of 32 it is what 8 GPUs with plain BatchNorm do to a batch of 256, on any number of ranks.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from spd.distributed import world_size
+
+
+class _GlobalNormalise(torch.autograd.Function):
+    """(x - mean) / sqrt(var + eps) with mean and variance over all ranks' images and pixels; equal shapes on
+    all ranks."""
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        axes = [0, *range(2, x.dim())]
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        work = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        local = torch.stack([work.mean(axes), work.var(axes, correction=0)])  # (2, C)
+        parts = [torch.empty_like(local) for _ in range(world_size())]
+        dist.all_gather(parts, local)
+        means, variances = torch.stack(parts).unbind(1)  # (ranks, C) each
+        mean = means.mean(0)
+        variance = (variances + (means - mean) ** 2).mean(0)
+        scale = torch.rsqrt(variance + eps)
+        normalised = (work - mean.view(shape)) * scale.view(shape)
+        ctx.save_for_backward(normalised, scale)
+        ctx.mark_non_differentiable(mean, variance)
+        return normalised.to(x.dtype), mean, variance
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor, _mean, _variance) -> tuple[torch.Tensor, None]:
+        normalised, scale = ctx.saved_tensors
+        axes = [0, *range(2, gradient.dim())]
+        shape = [1, -1] + [1] * (gradient.dim() - 2)
+        work = gradient.to(normalised.dtype)
+        sums = torch.stack([work.mean(axes), (work * normalised).mean(axes)])  # (2, C)
+        dist.all_reduce(sums)
+        first, second = sums / world_size()
+        result = (work - first.view(shape) - normalised * second.view(shape)) * scale.view(shape)
+        return result.to(gradient.dtype), None
+
+
+class GlobalBatchNorm(_BatchNorm):
+    """BatchNorm over the batch of all ranks together: (B, C) or (B, C, H, W) on each rank, equal shapes.
+
+    In a single process it is torch's batch_norm itself.
+    """
+
+    def _check_input_dim(self, x: torch.Tensor) -> None:
+        if x.dim() not in (2, 3, 4):
+            raise ValueError(f"expected (B, C), (B, C, L) or (B, C, H, W), got {tuple(x.shape)}")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        self._check_input_dim(x)
+        normalised, mean, variance = _GlobalNormalise.apply(x, self.eps)
+        with torch.no_grad():
+            count = x.numel() // x.shape[1] * world_size()
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(
+                (variance * (count / (count - 1))).to(self.running_var.dtype), self.momentum
+            )
+        if self.affine:
+            shape = [1, -1] + [1] * (x.dim() - 2)
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(x.dtype)
+
+
+class GhostBatchNorm(_BatchNorm):
+    """BatchNorm over consecutive groups of `group` images: (B, C) or (B, C, H, W); B a multiple of `group`,
+    or smaller than it.
+
+    The running statistics take the mean of the groups' ones, once a call. Raises ValueError for any other B
+    while training.
+    """
+
+    group = 32
+
+    def _check_input_dim(self, x: torch.Tensor) -> None:
+        if x.dim() not in (2, 3, 4):
+            raise ValueError(f"expected (B, C), (B, C, L) or (B, C, H, W), got {tuple(x.shape)}")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(x)
+        self._check_input_dim(x)
+        group = min(self.group, len(x))
+        if len(x) % group:
+            raise ValueError(f"{len(x)} images on a rank are no multiple of batch_norm_group {self.group}")
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        # momentum 1 / (i + 1) makes `mean` and `var` the plain mean of the groups' statistics
+        parts = [
+            F.batch_norm(part, mean, var, self.weight, self.bias, True, 1 / (i + 1), self.eps)
+            for i, part in enumerate(x.split(group))
+        ]
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var, self.momentum)
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def convert(module: nn.Module, kind: str, group: int = 32, momentum: float = 0.1) -> nn.Module:
+    """Makes every BatchNorm inside `module` a `global` or a `ghost` one, in place; parameters, buffers and
+    key names stay."""
+    for child in module.modules():
+        for name, norm in child.named_children():
+            if not isinstance(norm, _BatchNorm):
+                continue
+            new = (GlobalBatchNorm if kind == "global" else GhostBatchNorm)(
+                norm.num_features, norm.eps, momentum, norm.affine, norm.track_running_stats
+            )
+            new._parameters, new._buffers = norm._parameters, norm._buffers
+            new.group = group
+            new.train(norm.training)
+            setattr(child, name, new)
+    return module
+
+
+@torch.no_grad()
+def average_running_statistics(module: nn.Module) -> None:
+    """Makes the running statistics of every ghost BatchNorm the mean over ranks.
+
+    The update is linear in the groups' statistics, so averaging after each step is what one process computes
+    over all groups.
+    """
+    if world_size() == 1:
+        return
+    buffers = [
+        b for m in module.modules() if isinstance(m, GhostBatchNorm) for b in (m.running_mean, m.running_var)
+    ]
+    if not buffers:
+        return
+    flat = torch.cat(buffers)
+    dist.all_reduce(flat)
+    for buffer, value in zip(buffers, (flat / world_size()).split([len(b) for b in buffers]), strict=True):
+        buffer.copy_(value)

@@ -1,0 +1,78 @@
+"""MoCo v2 (https://arxiv.org/abs/1911.05722, https://arxiv.org/abs/2003.04297). Equations:
+docs/methods/moco.md."""
+
+import copy
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from spd import distributed
+from spd.losses.nce import queue_nce
+from spd.methods.options import MoCoRecipe
+from spd.seeds import permutation
+
+
+class MoCo(nn.Module):
+    """Query encoder, key encoder (its moving average) and a queue of keys. Parameters are drawn from torch's
+    global generator."""
+
+    views = ("q", "k")
+    fixed_lr = None
+
+    def __init__(self, backbone: nn.Module, dim: int, recipe: MoCoRecipe):
+        super().__init__()
+        hidden, out = recipe.projector
+        self.backbone = backbone
+        self.projector = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out))
+        self.key_encoder = copy.deepcopy(nn.Sequential(self.backbone, self.projector)).requires_grad_(False)
+        self.register_buffer("queue", normalize(torch.randn(recipe.queue, out), dim=1))  # (K, D)
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.key_momentum = recipe.key_momentum
+        self.temperature = recipe.temperature
+        self.dim = out
+        self.expected_loss = math.log(1 + recipe.queue)
+        self.new_keys: torch.Tensor | None = None
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, H, W), normalised -> projections z (B, D) of the query encoder."""
+        return self.projector(self.backbone(x))
+
+    def forward(
+        self, views: dict[str, torch.Tensor], labels: torch.Tensor, seed: int
+    ) -> dict[str, torch.Tensor]:
+        """Views `q`, `k` (B, 3, H, W) -> `loss` (scalar) and `z` (B, D), the query projections of q."""
+        z = self.embed(views["q"])  # (B, D)
+        k = self._keys(views["k"], seed)  # (B, D)
+        return {"loss": queue_nce(z, k, self.queue, self.temperature), "z": z}
+
+    @torch.no_grad()
+    def _keys(self, x: torch.Tensor, seed: int) -> torch.Tensor:
+        for key, query in zip(
+            self.key_encoder.parameters(),
+            [*self.backbone.parameters(), *self.projector.parameters()],
+            strict=True,
+        ):
+            key.mul_(self.key_momentum).add_(query, alpha=1 - self.key_momentum)
+        # Keys meet other images in their BN group than their queries do, or BN would tell which key belongs
+        # to which query (shuffle-BN).
+        rows = len(x) * distributed.world_size()
+        start = distributed.rank() * len(x)
+        order = permutation(rows, "moco keys", seed).to(x.device)
+        shuffled = distributed.gather(x)[order[start : start + len(x)]]
+        keys = distributed.gather(
+            normalize(self.key_encoder(shuffled), dim=1).to(self.queue.dtype)
+        )  # (rows, D), in shuffled order
+        self.new_keys = torch.empty_like(keys)
+        self.new_keys[order] = keys
+        return self.new_keys[start : start + len(x)]
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Puts the step's keys in the queue: after the optimiser's step, since the backward pass reads the
+        queue."""
+        start = int(self.pointer)
+        self.queue[start : start + len(self.new_keys)] = self.new_keys.to(self.queue.dtype)
+        self.pointer.fill_((start + len(self.new_keys)) % len(self.queue))
+        self.new_keys = None

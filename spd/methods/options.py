@@ -1,0 +1,245 @@
+"""What a pre-training may be told: the recipe of each method, and SPD's own options. Imports no torch."""
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from spd.options import Options
+from spd.views.options import BlurOptions, JitterOptions, ViewOptions, ViewsOptions
+
+SIMCLR_VIEWS = ViewsOptions(
+    strong=ViewOptions(
+        scale=(0.08, 1.0),
+        interpolation="bicubic",
+        jitter=JitterOptions(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2),
+    )
+)
+"""The augmentation of the SimCLR repository (data_util.py, colour strength 1.0)."""
+
+SUPERVISED_VIEWS = ViewsOptions(
+    strong=ViewOptions(scale=(0.08, 1.0), jitter=JitterOptions(p=0.0), grayscale=0.0, blur=BlurOptions(p=0.0))
+)
+"""Random resized crop and flip, as torchvision's reference recipe."""
+
+
+class SPDOptions(Options):
+    """The SPD term that is added to a base method (paper: NeurIPS-style poster and section 3; else marked
+    ours)."""
+
+    eta: float = Field(default=0.1, ge=0)
+    """Weight of the term. 0.1 in the paper, which also tries 0.5 and 1.0; 0 is bitwise the base method."""
+    local: Literal["smoothblend", "cutpaste"] = "smoothblend"
+    """The local perturbation of the negative view: a patch blended in smoothly, or pasted with a hard edge
+    (ablation)."""
+    objective: Literal["auto", "cosine", "xent"] = "auto"
+    """cosine: cos(z, z_minus) - cos(z, z_plus). xent: a linear classifier tells z_plus from z_minus. auto:
+    xent for supervised, where it reads the pooled feature, and cosine for the others (paper)."""
+    anchor: Literal["q", "image"] = "q"
+    """From which image the weak and the perturbed view are made: the first strong view, or the image as it
+    is. # ours"""
+    stop_gradient: Literal["none", "both"] = "none"
+    """both: no gradient flows through z_plus and z_minus, only through the anchor. # ours"""
+    moco_encoder: Literal["query"] = "query"
+    """Which of MoCo's encoders embeds the two SPD views; they never enter the queue. # ours"""
+
+
+class _Recipe(Options):
+    """What the four recipes share."""
+
+    batch: int = Field(default=256, ge=2)
+    """Images a step, over all ranks together."""
+    epochs: int = Field(default=100, ge=1)
+    """Passes over the images; the last, incomplete batch of each is dropped."""
+    steps: int | None = Field(default=None, ge=1)
+    """Steps in all; takes the place of `epochs` where given."""
+    optimiser: Literal["sgd", "lars"] = "sgd"
+    """SGD with momentum, or LARS (https://arxiv.org/abs/1708.03888) as in the SimCLR repository."""
+    lr: float = Field(default=0.05, gt=0)
+    """Base learning rate, before `lr_scaling`."""
+    lr_scaling: Literal["none", "linear", "sqrt"] = "linear"
+    """none: lr; linear: lr * batch / 256; sqrt: lr * sqrt(batch)."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Momentum of the optimiser."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """L2 weight decay."""
+    exclude_norm_and_bias: bool = False
+    """Leave BatchNorm's parameters and every bias out of weight decay and out of LARS's adaptation."""
+    trust_coefficient: float = Field(default=0.001, gt=0)
+    """LARS's eta, the ratio of update to weight norm."""
+    warmup_epochs: float = Field(default=0, ge=0)
+    """Epochs of linear warm-up; counted in the schedule's length."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """How the learning rate falls: to zero along half a cosine, by 10 at each milestone, or not at all."""
+    schedule_by: Literal["epoch", "step"] = "epoch"
+    """Whether the learning rate changes at each epoch or at each step."""
+    milestones: tuple[float, ...] = ()
+    """For `schedule: step`: where the rate is divided by 10, as fractions of the training's length."""
+    batch_norm: Literal["global", "ghost"] = "global"
+    """global: statistics of the whole batch, over all ranks. ghost: of fixed groups of `batch_norm_group`
+    images. Neither depends on the number of ranks."""
+    batch_norm_group: int = Field(default=32, ge=2)
+    """Images a group of ghost BatchNorm; 32 is one GPU's share in the repositories (256 over 8)."""
+    batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
+    """Weight of the new statistics in the running ones (torch's convention; the SimCLR repository's 0.9 is
+    0.1 here)."""
+    zero_init_residual: bool = False
+    """Start each residual branch at zero (the last BatchNorm's weight)."""
+    views: ViewsOptions = ViewsOptions()
+    """Augmentations."""
+    stored_size: int = Field(default=256, ge=8)
+    """Side in px to which each image is squashed once; views are cropped from it, with boxes drawn in the
+    image's own proportions. # ours"""
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    """bfloat16: autocast of the network, losses in float32. float64 is for checks."""
+    compile: bool = False
+    """Compile the backbone with torch.compile."""
+    checkpoint_minutes: float = Field(default=15, ge=0)
+    """Minutes between two checkpoints; 0 saves after every step."""
+    log_interval: int = Field(default=50, ge=1)
+    """Steps between two lines of the history."""
+    collapse: Literal["warn", "stop"] = "warn"
+    """What to do when the embeddings' std * sqrt(d) stays under `collapse_below`."""
+    collapse_below: float = Field(default=0.3, ge=0)
+    """Threshold of std * sqrt(d), which is 1 for directions spread evenly over the sphere and 0 for one
+    direction. # ours"""
+    collapse_after: int = Field(default=200, ge=0)
+    """Steps before collapse is looked for: a network at its start has not spread its embeddings yet. #
+    ours"""
+    non_finite: Literal["stop", "warn"] = "stop"
+    """What to do when the loss is not finite: stop, or leave that step's update out and go on."""
+    held_out: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each class's images kept from training, drawn by the seed, for the kNN and the linear probe. #
+    ours"""
+    probe_interval: int = Field(default=0, ge=0)
+    """Steps between two kNN probes; 0: at the end only."""
+    probe_bank: int = Field(default=20_000, ge=1)
+    """At most so many training images are the probes' reference. # ours"""
+    probe_neighbours: int = Field(default=200, ge=1)
+    """k of the kNN probe (https://arxiv.org/abs/1805.01978)."""
+
+    @model_validator(mode="after")
+    def _groups_fill_the_batch(self) -> "_Recipe":
+        if self.batch_norm == "ghost" and self.batch % min(self.batch, self.batch_norm_group):
+            raise ValueError(
+                f"batch: {self.batch} is no multiple of batch_norm_group: {self.batch_norm_group}"
+            )
+        return self
+
+
+class SimSiamRecipe(_Recipe):
+    """SimSiam (https://arxiv.org/abs/2011.10566); defaults: the repository's 100-epoch command (batch 512,
+    `--fix-pred-lr`)."""
+
+    method: Literal["simsiam"] = "simsiam"
+    """The method's name."""
+    batch: int = Field(default=512, ge=2)
+    """Images a step, over all ranks together."""
+    zero_init_residual: bool = True
+    """Start each residual branch at zero (the last BatchNorm's weight)."""
+    projector: tuple[int, int, int] = (2048, 2048, 2048)
+    """Widths of the projector's three layers; the last is the width of z."""
+    predictor: int = Field(default=512, ge=1)
+    """Width of the predictor's hidden layer."""
+    fixed_predictor_lr: bool = True
+    """Keep the predictor's learning rate at its base value."""
+
+
+class MoCoRecipe(_Recipe):
+    """MoCo v2 (https://arxiv.org/abs/2003.04297); defaults: the repository's 200-epoch command."""
+
+    method: Literal["moco"] = "moco"
+    """The method's name."""
+    epochs: int = Field(default=200, ge=1)
+    """Passes over the images; the last, incomplete batch of each is dropped."""
+    lr: float = Field(default=0.03, gt=0)
+    """Base learning rate, before `lr_scaling`."""
+    lr_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """none: lr; linear: lr * batch / 256; sqrt: lr * sqrt(batch)."""
+    batch_norm: Literal["global", "ghost"] = "ghost"
+    """As the base key; keys are grouped over a permutation of the batch drawn from the seed, as shuffle-BN
+    does."""
+    projector: tuple[int, int] = (2048, 128)
+    """Widths of the projector's two layers (no BatchNorm); the last is the width of z."""
+    queue: int = Field(default=65_536, ge=1)
+    """Keys in the queue; a multiple of `batch`."""
+    key_momentum: float = Field(default=0.999, ge=0, le=1)
+    """Momentum of the key encoder."""
+    temperature: float = Field(default=0.2, gt=0)
+    """Temperature of the logits."""
+
+    @model_validator(mode="after")
+    def _queue_takes_whole_batches(self) -> "MoCoRecipe":
+        if self.queue % self.batch:
+            raise ValueError(f"queue: {self.queue} is no multiple of batch: {self.batch}; choose one that is")
+        return self
+
+
+class SimCLRRecipe(_Recipe):
+    """SimCLR (https://arxiv.org/abs/2002.05709); defaults: the paper's batch-4096 recipe for 100 epochs."""
+
+    method: Literal["simclr"] = "simclr"
+    """The method's name."""
+    batch: int = Field(default=4096, ge=2)
+    """Images a step, over all ranks together."""
+    optimiser: Literal["sgd", "lars"] = "lars"
+    """SGD with momentum, or LARS (https://arxiv.org/abs/1708.03888) as in the SimCLR repository."""
+    lr: float = Field(default=0.3, gt=0)
+    """Base learning rate, before `lr_scaling`."""
+    weight_decay: float = Field(default=1e-6, ge=0)
+    """L2 weight decay (1e-6 in the paper, 1e-4 in the repository's command)."""
+    exclude_norm_and_bias: bool = True
+    """Leave BatchNorm's parameters and every bias out of weight decay and out of LARS's adaptation."""
+    warmup_epochs: float = Field(default=10, ge=0)
+    """Epochs of linear warm-up; counted in the schedule's length."""
+    schedule_by: Literal["epoch", "step"] = "step"
+    """Whether the learning rate changes at each epoch or at each step."""
+    views: ViewsOptions = SIMCLR_VIEWS
+    """Augmentations."""
+    projector: tuple[int, int] = (2048, 128)
+    """Widths of the projector's two layers, each with BatchNorm; the last is the width of z."""
+    temperature: float = Field(default=0.1, gt=0)
+    """Temperature of the logits."""
+    loss: Literal["infonce", "ntxent"] = "infonce"
+    """infonce: the SPD poster's formula (one direction, batch - 1 negatives). ntxent: SimCLR's own (both, 2 *
+    batch - 2)."""
+
+
+class SupervisedRecipe(_Recipe):
+    """Cross-entropy on labels; defaults: torchvision's 90-epoch reference recipe."""
+
+    method: Literal["supervised"] = "supervised"
+    """The method's name."""
+    epochs: int = Field(default=90, ge=1)
+    """Passes over the images; the last, incomplete batch of each is dropped."""
+    lr: float = Field(default=0.1, gt=0)
+    """Base learning rate, before `lr_scaling`."""
+    schedule: Literal["cosine", "step", "constant"] = "step"
+    """How the learning rate falls: to zero along half a cosine, by 10 at each milestone, or not at all."""
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)
+    """For `schedule: step`: where the rate is divided by 10, as fractions of the training's length."""
+    batch_norm: Literal["global", "ghost"] = "ghost"
+    """global: statistics of the whole batch, over all ranks. ghost: of fixed groups of `batch_norm_group`
+    images. Neither depends on the number of ranks."""
+    views: ViewsOptions = SUPERVISED_VIEWS
+    """Augmentations."""
+
+
+Recipe = Annotated[
+    SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe, Field(discriminator="method")
+]
+"""One of the four recipes, told apart by its key `method`."""
+
+
+def parse_recipe(values: dict) -> SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe:
+    """The recipe that `values` (a mapping from config.yaml, with its key `method`) describes.
+
+    Raises pydantic.ValidationError for an unknown key, a wrong type or a value out of range.
+    """
+    return TypeAdapter(Recipe).validate_python(values)
+
+
+def digest(options: Options) -> str:
+    """SHA-256 of the options' values, the same on every machine."""
+    return hashlib.sha256(json.dumps(options.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,53 @@
+"""SimSiam (https://arxiv.org/abs/2011.10566): two views, one predictor, no negatives. Equations:
+docs/methods/simsiam.md."""
+
+import torch
+from torch import nn
+
+from spd.losses.cosine import simsiam
+from spd.methods.options import SimSiamRecipe
+
+
+class SimSiam(nn.Module):
+    """Backbone, 3-layer projector, 2-layer predictor. Parameters are drawn from torch's global generator."""
+
+    views = ("q", "k")
+
+    def __init__(self, backbone: nn.Module, dim: int, recipe: SimSiamRecipe):
+        super().__init__()
+        first, second, out = recipe.projector
+        self.backbone = backbone
+        self.projector = nn.Sequential(
+            nn.Linear(dim, first, bias=False),
+            nn.BatchNorm1d(first),
+            nn.ReLU(inplace=True),
+            nn.Linear(first, second, bias=False),
+            nn.BatchNorm1d(second),
+            nn.ReLU(inplace=True),
+            nn.Linear(
+                second, out, bias=False
+            ),  # the repository freezes a bias here, which the BatchNorm undoes
+            nn.BatchNorm1d(out, affine=False),
+        )
+        self.predictor = nn.Sequential(
+            nn.Linear(out, recipe.predictor, bias=False),
+            nn.BatchNorm1d(recipe.predictor),
+            nn.ReLU(inplace=True),
+            nn.Linear(recipe.predictor, out),
+        )
+        self.fixed_lr = self.predictor if recipe.fixed_predictor_lr else None
+        self.dim = out
+        self.expected_loss = None  # no classification: the loss starts near 0 and ends near -1
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, H, W), normalised -> projections z (B, D)."""
+        return self.projector(self.backbone(x))
+
+    def forward(
+        self, views: dict[str, torch.Tensor], labels: torch.Tensor, seed: int
+    ) -> dict[str, torch.Tensor]:
+        """Views `q`, `k` (B, 3, H, W) -> `loss` (scalar) and `z` (B, D), the projections of q. Each view has
+        its own BN statistics."""
+        z1, z2 = self.embed(views["q"]), self.embed(views["k"])  # (B, D)
+        p1, p2 = self.predictor(z1), self.predictor(z2)  # (B, D)
+        return {"loss": simsiam(p1, p2, z1, z2), "z": z1}

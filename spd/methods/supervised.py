@@ -1,0 +1,40 @@
+"""Supervised pre-training: cross-entropy on the classes. Equations: docs/methods/supervised.md."""
+
+import math
+
+import torch
+from torch import nn
+
+from spd.losses.classification import classification
+from spd.methods.options import SupervisedRecipe
+
+
+class Supervised(nn.Module):
+    """Backbone and a linear classifier. Parameters are drawn from torch's global generator."""
+
+    views = ("x",)
+    fixed_lr = None
+
+    def __init__(self, backbone: nn.Module, dim: int, recipe: SupervisedRecipe, classes: int):
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.Linear(dim, classes)
+        self.dim = dim
+        self.expected_loss = math.log(classes)
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, H, W), normalised -> pooled features (B, C)."""
+        return self.backbone(x)
+
+    def forward(
+        self, views: dict[str, torch.Tensor], labels: torch.Tensor, seed: int
+    ) -> dict[str, torch.Tensor]:
+        """View `x` (B, 3, H, W), labels int64 (B,) -> `loss` and `accuracy` (scalars) and `z` (B, C), the
+        pooled features."""
+        h = self.embed(views["x"])  # (B, C)
+        logits = self.classifier(h)  # (B, classes)
+        return {
+            "loss": classification(logits, labels),
+            "accuracy": (logits.argmax(1) == labels).float().mean(),
+            "z": h,
+        }

@@ -1,0 +1,454 @@
+"""Pre-training: one loop for a CPU, a GPU and torchrun, the same maths on each.
+
+Nothing random is saved: order, views and MoCo's shuffle are functions of (seed, step), drawn for the whole
+batch, of which each rank takes its share. So a resumed run continues bitwise on a CPU, and 1 or N ranks see
+the same views.
+
+There is no gradient accumulation: BatchNorm's statistics, the negatives of SimCLR and the key order of MoCo
+are defined by the whole batch, so accumulating over small ones would be another method. Several ranks share
+one batch instead.
+"""
+
+import json
+import logging
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.nn.functional import normalize
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from spd import batchnorm, checkpoint, corpus, distributed, optimisers, probe, schedules
+from spd.backbones import files
+from spd.corpus import Corpus
+from spd.methods.build import base, build
+from spd.methods.options import Recipe, SPDOptions, digest
+from spd.provenance import file_sha256
+from spd.seeds import seed_of
+from spd.views.options import ViewsOptions
+from spd.views.views import apply, draw, slice_draws
+
+PREEMPTED = 75
+"""Exit status after SIGTERM or SIGUSR1 with a checkpoint saved: EX_TEMPFAIL, run the same command again to
+continue."""
+
+log = logging.getLogger(__name__)
+
+
+class Preempted(SystemExit):
+    """Asked to stop by a signal; the checkpoint is saved. Left alone, the process exits with status
+    PREEMPTED."""
+
+
+class TrainingError(RuntimeError):
+    """The loss is not finite or the embeddings have collapsed; the message names step, images and last good
+    checkpoint."""
+
+
+def pretrain(
+    images: Corpus,
+    *,
+    architecture: str,
+    recipe: Recipe,
+    spd: SPDOptions | None = None,
+    seed: int,
+    backbone_path: str | os.PathLike[str],
+    history_path: str | os.PathLike[str],
+    checkpoint_path: str | os.PathLike[str],
+    init: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    threads: int = 1,
+    provenance: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Trains a backbone, writes it (safetensors) and the history (JSON lines); returns a summary.
+
+    spd None or eta 0: the base method. seed: of weights, order and views, 0 or more. checkpoint_path:
+    continued from where it exists, removed on success; the history in the making lies beside it. init: a
+    backbone file to start from (continued pre-training). device: `auto`, `cpu`, `cuda`; under torchrun every
+    rank calls this with the same arguments. provenance: JSON values for the backbone's metadata.
+
+    Each line of the history is a step: `loss` and its parts, `lr`, `embedding_std` (std * sqrt(d) of unit z:
+    1 spread, 0 collapsed), the norms of gradients and parameters, with SPD `cos_plus` and `cos_minus`; all
+    over the whole batch. No clock time: that is in the summary, under `timing`.
+
+    Raises ValueError for a batch that does not fit the images, the ranks or the BatchNorm groups, and for a
+    checkpoint of another run; TrainingError as the recipe's `non_finite` and `collapse` say; Preempted (exit
+    status 75) after SIGTERM or SIGUSR1.
+    """
+    place = distributed.join(device)
+    torch.set_num_threads(threads)
+    spd = spd if spd is not None and spd.eta > 0 else None
+    views = _view_options(recipe.views, spd)
+    kept, held_out = corpus.split(images.labels, recipe.held_out, seed)
+    steps_per_epoch, steps, share = _shape(recipe, len(kept))
+    who = identity(images, architecture=architecture, recipe=recipe, spd=spd, seed=seed, init=init)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed, "weights"))
+        model = build(architecture, recipe, spd, classes=len(images.classes))
+    method = base(model)
+    if init is not None:
+        files.load_into(method.backbone, init, architecture=architecture)
+        if hasattr(method, "key_encoder"):
+            method.key_encoder[0].load_state_dict(method.backbone.state_dict())
+    dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+    model.to(place, dtype, memory_format=torch.channels_last).train()
+    optimiser = optimisers.build(model, recipe, fixed=method.fixed_lr)
+    names = views.names(method.views, spd=spd is not None)
+
+    history = _History(Path(f"{checkpoint_path}.history.jsonl"), distributed.rank() == 0)
+    saved = checkpoint.load(checkpoint_path, identity=who)
+    first, last_good = 0, "none yet"
+    if saved is not None:
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        first, last_good = saved["step"], f"{checkpoint_path} (step {saved['step']})"
+    history.start(first)
+
+    def save(done: int) -> str:
+        if distributed.rank() == 0:
+            checkpoint.save(
+                checkpoint_path,
+                identity=who,
+                step=done,
+                model=model.state_dict(),
+                optimiser=optimiser.state_dict(),
+            )
+        return f"{checkpoint_path} (step {done})"
+
+    def indices(step: int) -> np.ndarray:  # (batch,), of the whole batch
+        epoch, place_in_epoch = divmod(step, steps_per_epoch)
+        start = place_in_epoch * recipe.batch
+        return kept[corpus.order(len(kept), seed, epoch)[start : start + recipe.batch]]
+
+    def fetch(step: int) -> tuple[torch.Tensor, np.ndarray, torch.Tensor]:
+        own = indices(step)[share]
+        return images.batch(own), images.sizes[own], torch.from_numpy(images.labels[own])
+
+    def trouble(what: str, step: int) -> str:
+        files_ = [images.names[i] for i in indices(step)]
+        shown = ", ".join(files_[:8]) + (f" and {len(files_) - 8} more" if len(files_) > 8 else "")
+        return f"step {step + 1}: {what}; images of the batch: {shown}; last good checkpoint: {last_good}"
+
+    expected = method.expected_loss
+    if progress and distributed.rank() == 0:
+        start = f"continues at step {first}" if first else "starts"
+        hint = f"; expected initial loss {expected:.3f}" if expected is not None else ""
+        with_spd = f" + SPD (eta {spd.eta:g})" if spd else ""
+        print(
+            f"{recipe.method}{with_spd} on {architecture} {start}: "
+            f"{steps} steps of {recipe.batch}, {len(kept)} images, "
+            f"{distributed.world_size()} x {place.type}{hint}",
+            file=sys.stderr,
+        )
+
+    if recipe.compile:
+        method.backbone.compile()  # in place: the keys of the state dict stay
+    step_model = model
+    if distributed.world_size() > 1:
+        # Buffers are ours to keep equal: broadcasting them at each forward would send MoCo's queue each time.
+        step_model = DistributedDataParallel(
+            model, device_ids=[place.index] if place.type == "cuda" else None, broadcast_buffers=False
+        )
+    half = torch.autocast(place.type, torch.bfloat16) if recipe.precision == "bfloat16" else nullcontext()
+    base_rate = schedules.base_rate(recipe.lr, recipe.lr_scaling, recipe.batch)
+    seconds = dict.fromkeys(("data", "views", "forward", "backward"), 0.0)
+    began = time.monotonic()
+    saved_at = began
+    bar = tqdm(
+        total=steps,
+        initial=first,
+        disable=not progress or distributed.rank() != 0,
+        mininterval=1,
+        unit="step",
+    )
+    with _stop_requests() as stop, ThreadPoolExecutor(1) as loader, bar:
+        pending = loader.submit(fetch, first) if first < steps else None
+        for step in range(first, steps):
+            clock = _Clock(seconds)
+            batch, sizes, labels = pending.result()
+            if step + 1 < steps:
+                pending = loader.submit(fetch, step + 1)
+            batch, labels = batch.to(place, non_blocking=True), labels.to(place, non_blocking=True)
+            clock.lap("data")
+
+            draws = draw(views, seed=seed, step=step, batch=recipe.batch, names=names)
+            seen = apply(batch, sizes, slice_draws(draws, share.start, share.stop), views)
+            seen = {
+                name: x.to(dtype).contiguous(memory_format=torch.channels_last) for name, x in seen.items()
+            }
+            clock.lap("views")
+
+            rate = schedules.rate(
+                step,
+                base=base_rate,
+                steps=steps,
+                warmup=round(recipe.warmup_epochs * steps_per_epoch),
+                schedule=recipe.schedule,
+                every=steps_per_epoch if recipe.schedule_by == "epoch" else 1,
+                milestones=recipe.milestones,
+            )
+            optimisers.set_rate(optimiser, rate, base_rate)
+            optimiser.zero_grad(set_to_none=True)
+            with half:
+                out = step_model(seen, labels, seed_of(seed, "step", step))
+            clock.lap("forward")
+            out["loss"].backward()
+            finite, stopped = _agree(bool(torch.isfinite(out["loss"])), stop.is_set())
+            if finite:
+                optimiser.step()
+            elif recipe.non_finite == "stop":
+                raise TrainingError(trouble("the loss is not finite", step))
+            else:
+                log.warning("%s; the step's update is left out", trouble("the loss is not finite", step))
+            if hasattr(method, "after_step"):
+                method.after_step()
+            batchnorm.average_running_statistics(model)
+            clock.lap("backward")
+
+            done = step + 1
+            if finite and (done % recipe.log_interval == 0 or done in (1, steps)):
+                line = {"step": done, "lr": rate, **_measured(out, model)}
+                history.add(line)
+                bar.set_postfix_str(
+                    f"loss {line['loss']:.3f}, std {line['embedding_std']:.2f}", refresh=False
+                )
+                if done > recipe.collapse_after and line["embedding_std"] < recipe.collapse_below:
+                    found = f"std * sqrt(d) = {line['embedding_std']:.2g} < {recipe.collapse_below:g}"
+                    what = f"the embeddings have collapsed ({found})"
+                    if recipe.collapse == "stop":
+                        raise TrainingError(trouble(what, step))
+                    log.warning(trouble(what, step))
+            if recipe.probe_interval and done % recipe.probe_interval == 0 and len(held_out):
+                accuracy = probe.knn_of_backbone(method.backbone, images, kept, held_out, recipe, seed)
+                history.add({"step": done, "knn": accuracy})
+            if stopped and done < steps:
+                save(done)
+                if pending is not None:
+                    pending.cancel()
+                raise Preempted(PREEMPTED)
+            # rank 0's clock decides, and only rank 0 writes
+            if done < steps and time.monotonic() - saved_at >= 60 * recipe.checkpoint_minutes:
+                last_good, saved_at = save(done), time.monotonic()
+            bar.update()
+    elapsed = time.monotonic() - began
+
+    summary: dict[str, Any] = {
+        "steps": steps,
+        "images": len(kept),
+        "held_out": len(held_out),
+        "expected_loss": expected,
+        **history.ends(),
+    }
+    if len(held_out):
+        summary |= probe.evaluate(method, images, kept, held_out, recipe, views, seed)
+    if distributed.rank() == 0:
+        files.export(
+            method.backbone,
+            backbone_path,
+            architecture=architecture,
+            metadata={
+                "method": recipe.method,
+                "eta": spd.eta if spd else 0.0,
+                "spd": spd.model_dump(mode="json") if spd else None,
+                "seed": seed,
+                "steps": steps,
+                "recipe": who["recipe"],
+                "data": images.digest,
+                "init": who["init"],
+                "mean": list(recipe.views.mean),
+                "std": list(recipe.views.std),
+                **(provenance or {}),
+            },
+        )
+        history.finish(Path(history_path))
+        Path(checkpoint_path).unlink(missing_ok=True)
+    if distributed.world_size() > 1:
+        dist.barrier()
+    summary["timing"] = {
+        "seconds": elapsed,
+        "images_per_second": (steps - first) * recipe.batch / elapsed if elapsed else None,
+        **{f"{name}_seconds": value for name, value in seconds.items()},
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    return summary
+
+
+def identity(
+    images: Corpus,
+    *,
+    architecture: str,
+    recipe: Recipe,
+    spd: SPDOptions | None,
+    seed: int,
+    init: str | os.PathLike[str] | None,
+) -> dict[str, Any]:
+    """What makes a run this run: a checkpoint continues it only if all of this is equal. How often it saves
+    does not count."""
+    neutral = recipe.model_copy(update={"checkpoint_minutes": 0.0})
+    return {
+        "architecture": architecture,
+        "recipe": digest(neutral),
+        "spd": digest(spd) if spd is not None and spd.eta > 0 else None,
+        "seed": seed,
+        "data": images.digest,
+        "init": file_sha256(init) if init is not None else None,
+    }
+
+
+def _view_options(views: ViewsOptions, spd: SPDOptions | None) -> ViewsOptions:
+    """The recipe's views with SPD's own choices of anchor and local change."""
+    if spd is None:
+        return views
+    return views.model_copy(
+        update={"anchor": spd.anchor, "local": views.local.model_copy(update={"kind": spd.local})}
+    )
+
+
+def _shape(recipe: Recipe, count: int) -> tuple[int, int, slice]:
+    """(steps an epoch, steps in all, this rank's share of a batch)."""
+    ranks = distributed.world_size()
+    if count < recipe.batch:
+        raise ValueError(
+            f"batch: {recipe.batch} is more than the {count} training images; choose a smaller batch"
+        )
+    if recipe.batch % ranks:
+        raise ValueError(f"batch: {recipe.batch} does not divide among {ranks} ranks; choose a multiple")
+    per_rank = recipe.batch // ranks
+    if recipe.batch_norm == "ghost" and per_rank % min(recipe.batch, recipe.batch_norm_group):
+        raise ValueError(
+            f"batch_norm_group: {recipe.batch_norm_group} does not divide the {per_rank} images "
+            f"of each of {ranks} ranks; use fewer ranks or smaller groups"
+        )
+    steps_per_epoch = count // recipe.batch
+    start = distributed.rank() * per_rank
+    return steps_per_epoch, recipe.steps or recipe.epochs * steps_per_epoch, slice(start, start + per_rank)
+
+
+def _agree(finite: bool, stop: bool) -> tuple[bool, bool]:
+    """(finite on every rank, a stop asked of any)."""
+    if distributed.world_size() == 1:
+        return finite, stop
+    flags = torch.tensor([not finite, stop], dtype=torch.float32)
+    flags = flags.cuda() if dist.get_backend() == "nccl" else flags
+    dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+    return not flags[0].item(), bool(flags[1].item())
+
+
+@torch.no_grad()
+def _measured(out: Mapping[str, torch.Tensor], model: torch.nn.Module) -> dict[str, float]:
+    """The numbers of a history line, over the whole batch of all ranks."""
+    z = normalize(out["z"].detach().double(), dim=1)  # (B, D)
+    moments = distributed.mean(torch.stack([z.mean(0), (z * z).mean(0)]))
+    std = (moments[1] - moments[0] ** 2).clamp_min(0).sqrt().mean() * math.sqrt(z.shape[1])
+    parts = {name: float(distributed.mean(value)) for name, value in out.items() if value.dim() == 0}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return {
+        **parts,
+        "embedding_std": float(std),
+        "gradient_norm": _norm([p.grad for p in trained if p.grad is not None]),
+        "parameter_norm": _norm(trained),
+    }
+
+
+def _norm(tensors: list[torch.Tensor]) -> float:
+    return float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors])))
+
+
+class _Clock:
+    """Adds the time since the last lap to a part's total. On a GPU the parts overlap: there it is where the
+    CPU waited."""
+
+    def __init__(self, seconds: dict[str, float]):
+        self.seconds, self.at = seconds, time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        now = time.perf_counter()
+        self.seconds[part] += now - self.at
+        self.at = now
+
+
+class _History:
+    """JSON lines, appended as training goes on; after a kill, lines beyond the checkpoint are dropped and
+    written again."""
+
+    def __init__(self, path: Path, writes: bool):
+        self.path, self.writes, self.lines = path, writes, []
+
+    def start(self, done: int) -> None:
+        """Keeps the lines of the first `done` steps."""
+        if not self.writes:
+            return
+        if done and self.path.exists():
+            for text in self.path.read_text().splitlines():
+                try:
+                    line = json.loads(text)
+                except json.JSONDecodeError:  # cut short by the kill
+                    break
+                if line["step"] <= done:
+                    self.lines.append(line)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+
+    def add(self, line: dict[str, Any]) -> None:
+        if self.writes:
+            self.lines.append(line)
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def ends(self) -> dict[str, Any]:
+        """The first line's loss and the last line's numbers."""
+        steps = [line for line in self.lines if "loss" in line]
+        return {"first_loss": steps[0]["loss"], "last": steps[-1]} if steps else {}
+
+    def finish(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(self.path.read_text())
+        temporary.replace(path)
+        self.path.unlink()
+
+
+class _Flag:
+    """A signal's request, to be looked at between steps."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def is_set(self) -> bool:
+        return self.raised
+
+
+@contextmanager
+def _stop_requests() -> Iterator[_Flag]:
+    """A flag that SIGTERM or SIGUSR1 raises; the former handlers come back afterwards. Outside the main
+    thread it never rises."""
+    flag = _Flag()
+
+    def request(*_: object) -> None:
+        flag.raised = True
+
+    former = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            former[number] = signal.signal(number, request)
+    except ValueError:  # signals belong to the main thread
+        pass
+    try:
+        yield flag
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

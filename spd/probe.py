@@ -1,0 +1,196 @@
+"""What an embedding knows, on images held out of training: kNN, a linear probe, and how local changes weigh
+against global ones."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cosine_similarity, cross_entropy, normalize
+
+from spd.corpus import Corpus
+from spd.methods.options import Recipe
+from spd.seeds import permutation, seed_of
+from spd.views.options import ViewsOptions
+from spd.views.views import apply, draw, whole_image
+
+CHUNK = 256
+
+
+@torch.no_grad()
+def knn(
+    bank: torch.Tensor,
+    bank_labels: torch.Tensor,
+    queries: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    classes: int,
+    k: int = 200,
+    temperature: float = 0.1,
+) -> float:
+    """Accuracy in [0, 1] of the weighted nearest-neighbour classifier: each of k neighbours votes with
+    exp(cos / temperature).
+
+    bank (N, D), queries (M, D), integer labels (N,) and (M,). Source: Instance Discrimination, section 3.4
+    (https://arxiv.org/abs/1805.01978).
+    """
+    bank, k = normalize(bank, dim=1), min(k, len(bank))
+    right = 0
+    for part, truth in zip(queries.split(CHUNK), labels.split(CHUNK), strict=True):
+        similarity, neighbours = (normalize(part, dim=1) @ bank.T).topk(k, dim=1)  # (m, k)
+        votes = torch.zeros(len(part), classes, device=part.device, dtype=similarity.dtype)
+        votes.scatter_add_(1, bank_labels[neighbours], ((similarity - 1) / temperature).exp())
+        right += int((votes.argmax(1) == truth).sum())
+    return right / len(labels)
+
+
+def linear(
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    queries: torch.Tensor,
+    truth: torch.Tensor,
+    *,
+    classes: int,
+    weight_decay: float = 1e-3,
+    iterations: int = 100,
+) -> float:
+    """Accuracy in [0, 1] of a softmax classifier on frozen, standardised features, fitted to its optimum by
+    L-BFGS.
+
+    features (N, D), queries (M, D), integer labels (N,) and (M,). Ours: without augmentation the problem is
+    convex, so no learning rate has to be chosen as in the repositories' SGD probes; the values are not
+    comparable with theirs.
+    """
+    mean, std = features.mean(0), features.std(0).clamp_min(1e-6)
+    x, queries = (features - mean) / std, (queries - mean) / std
+    weight = torch.zeros(classes, x.shape[1], dtype=x.dtype, device=x.device, requires_grad=True)
+    bias = torch.zeros(classes, dtype=x.dtype, device=x.device, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=iterations, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = cross_entropy(x @ weight.T + bias, labels) + weight_decay * (weight**2).sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    with torch.no_grad():
+        return float(((queries @ weight.T + bias).argmax(1) == truth).double().mean())
+
+
+@torch.no_grad()
+def sensitivity(
+    embed: nn.Module, images: Corpus, indices: np.ndarray, views: ViewsOptions, seed: int
+) -> dict[str, float]:
+    """How much more a local change moves an embedding than a weak global one does, on the images at
+    `indices`.
+
+    embed: images (B, 3, H, W) -> (B, D), in eval mode. Returns `cos_plus`, `cos_minus` (means of cos(z,
+    z_plus) and cos(z, z_minus), the anchor being the image itself) and `ratio`, (1 - cos_minus) / (1 -
+    cos_plus): higher means more sensitive to local change. Ours.
+    """
+    device = next(embed.parameters()).device
+    views = views.model_copy(update={"anchor": "image"})
+    plus, minus = [], []
+    for number, part in enumerate(_chunks(indices)):
+        draws = draw(
+            views,
+            seed=seed_of(seed, "sensitivity"),
+            step=number,
+            batch=len(part),
+            names=("anchor", "plus", "minus"),
+        )
+        seen = apply(images.batch(part).to(device), images.sizes[part], draws, views)
+        seen = {name: x.to(next(embed.parameters()).dtype) for name, x in seen.items()}
+        z = embed(seen["anchor"])
+        plus.append(cosine_similarity(z, embed(seen["plus"]), dim=1))
+        minus.append(cosine_similarity(z, embed(seen["minus"]), dim=1))
+    cos_plus, cos_minus = float(torch.cat(plus).mean()), float(torch.cat(minus).mean())
+    return {"cos_plus": cos_plus, "cos_minus": cos_minus, "ratio": (1 - cos_minus) / max(1 - cos_plus, 1e-12)}
+
+
+@torch.no_grad()
+def features(
+    embed: nn.Module, images: Corpus, indices: np.ndarray, views: ViewsOptions, size: int
+) -> torch.Tensor:
+    """Embeddings (N, D) of whole images, resized to `size`. `embed` is in eval mode."""
+    weight = next(embed.parameters())
+    mean = torch.tensor(views.mean, device=weight.device)[:, None, None]
+    std = torch.tensor(views.std, device=weight.device)[:, None, None]
+    return torch.cat(
+        [
+            embed(((whole_image(images.batch(part).to(weight.device), size) - mean) / std).to(weight.dtype))
+            for part in _chunks(indices)
+        ]
+    )
+
+
+def knn_of_backbone(
+    backbone: nn.Module, images: Corpus, kept: np.ndarray, held_out: np.ndarray, recipe: Recipe, seed: int
+) -> float:
+    """kNN accuracy of the backbone's pooled feature on the held-out images; its mode (train, eval) is as
+    before afterwards."""
+    with _evaluating(backbone):
+        return _knn(*_labelled(backbone, images, kept, held_out, recipe, seed), images, recipe)
+
+
+def evaluate(
+    method: nn.Module,
+    images: Corpus,
+    kept: np.ndarray,
+    held_out: np.ndarray,
+    recipe: Recipe,
+    views: ViewsOptions,
+    seed: int,
+) -> dict[str, float]:
+    """The end of a training: `knn` and `linear` (accuracies of the pooled feature) and
+    `sensitivity_{z,h}_...` on held-out images."""
+    with _evaluating(method):
+        bank, bank_labels, queries, truth = _labelled(method.backbone, images, kept, held_out, recipe, seed)
+        result = {
+            "knn": _knn(bank, bank_labels, queries, truth, images, recipe),
+            "linear": linear(bank, bank_labels, queries, truth, classes=len(images.classes)),
+        }
+        embeddings = {"h": method.backbone}
+        if method.views != ("x",):
+            embeddings["z"] = nn.Sequential(method.backbone, method.projector)
+        for name, embed in embeddings.items():
+            values = sensitivity(embed, images, held_out, views, seed)
+            result |= {f"sensitivity_{name}_{key}": value for key, value in values.items()}
+    return result
+
+
+def _labelled(backbone, images, kept, held_out, recipe, seed):
+    size = recipe.views.augmentation("q").size
+    bank = np.sort(kept[permutation(len(kept), seed, "probe bank").numpy()[: recipe.probe_bank]])
+    device = next(backbone.parameters()).device
+    return (
+        features(backbone, images, bank, recipe.views, size),
+        torch.from_numpy(images.labels[bank]).to(device),
+        features(backbone, images, held_out, recipe.views, size),
+        torch.from_numpy(images.labels[held_out]).to(device),
+    )
+
+
+def _knn(bank, bank_labels, queries, truth, images, recipe) -> float:
+    return knn(bank, bank_labels, queries, truth, classes=len(images.classes), k=recipe.probe_neighbours)
+
+
+class _evaluating:
+    """Eval mode inside the block: a probe must not move BatchNorm's statistics."""
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+
+    def __enter__(self) -> None:
+        self.modes = [(m, m.training) for m in self.module.modules()]
+        self.module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        for module, mode in self.modes:
+            module.training = mode
+
+
+def _chunks(indices: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(indices), CHUNK):
+        yield indices[start : start + CHUNK]
