@@ -1,1 +1,1 @@
-"""Published facts as data: what the poster and the data sets' owners state, to be compared with what is found here."""
+"""Published facts as data: what the poster and the data sets' owners state, to compare with what is found."""
