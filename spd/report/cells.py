@@ -7,15 +7,33 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spd.records import read_json
-from spd.report.options import Metric, Setup
+from spd.report.options import Setup
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Metrics = dict[Metric, Fraction | None]
 
 
 class _Read(BaseModel):
     # A later version of a stage may say more; what is read here must be there and be right.
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class TaskResult(_Read):
+    """Metrics of one task as fractions; None where a metric is not defined, and `note` says why."""
+
+    au_pr: Fraction | None = Field(None, alias="AU-PR")
+    au_roc: Fraction | None = Field(None, alias="AU-ROC")
+    ap: Fraction | None = Field(None, alias="AP")
+    f1_max: Fraction | None = Field(None, alias="F1-max")
+    au_pro: Fraction | None = Field(None, alias="AU-PRO")
+    note: str | None = None
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The metrics that the file names, by their contract names."""
+        fields = type(self).model_fields
+        return {
+            fields[f].alias: getattr(self, f) for f in fields if f in self.model_fields_set and f != "note"
+        }
 
 
 class Pretraining(_Read):
@@ -35,13 +53,13 @@ class Pretraining(_Read):
 
 
 class ObjectResult(_Read):
-    """Metrics of one object, as fractions; None where a metric is not defined."""
+    """Metrics of one object; a task is None where it is not scored (no masks, another detector)."""
 
     n_train: int = Field(ge=0)
     n_test_normal: int = Field(ge=0)
     n_test_anomaly: int = Field(ge=0)
-    classification: Metrics | None
-    segmentation: Metrics | None
+    classification: TaskResult | None
+    segmentation: TaskResult | None
 
 
 class Provenance(BaseModel):

@@ -3,6 +3,7 @@
 Templates (`templates/`) turn one document into Markdown, LaTeX and HTML; escaping happens there.
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Sequence
@@ -100,6 +101,7 @@ def write_document(document: Document, out: str | Path, stem: str) -> list[Path]
     return paths
 
 
+@functools.cache
 def _environment(suffix: str) -> jinja2.Environment:
     # LaTeX is full of braces, so its templates use other delimiters.
     brackets = {

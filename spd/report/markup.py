@@ -9,7 +9,7 @@ _LATEX = {
     **{"−": r"\ensuremath{-}", "±": r"\ensuremath{\pm}", "×": r"\ensuremath{\times}"},
     **{"·": r"\ensuremath{\cdot}", "≤": r"\ensuremath{\leq}", "≥": r"\ensuremath{\geq}"},
     **{"→": r"\ensuremath{\rightarrow}", "η": r"\ensuremath{\eta}", "σ": r"\ensuremath{\sigma}"},
-    **{"†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "—": "---", "\n": " "},
+    **{"†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "—": "---", "\n": " ", "\r": " "},
 }
 
 
@@ -21,4 +21,5 @@ def latex(text: object) -> str:
 def markdown(text: object) -> str:
     """`text` for a cell or paragraph of GitHub's Markdown: no markup, no HTML, no end of a cell."""
     escaped = re.sub(r"([\\`*_{}\[\]|~$#])", r"\\\1", str(text))
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\r\n]+", " ", escaped)

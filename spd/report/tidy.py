@@ -74,11 +74,10 @@ def tidy(cells: Iterable[Cell], table: str, options: TableOptions) -> pd.DataFra
     preset = one_preset(cells)
     names = {cell.pretraining.name: cell.pretraining for cell in cells}
     _refuse_twins(names)
-    datasets = dataset_order(cells, options)
     published = published_values(options.published) if preset == "paper" else {}
     numbers = _numbers(cells)
     rows = []
-    for place in sorted(numbers, key=lambda place: _order(place, options, datasets)):
+    for place in sorted(numbers, key=lambda place: _order(place, options)):
         pretraining = names[place.pretraining]
         values = numbers[place]
         base = _base(place, names, numbers)
@@ -119,8 +118,8 @@ _NUMBERS = (
 
 
 def selected(cells: Iterable[Cell], options: TableOptions) -> list[Cell]:
-    """The cells that the options ask for; others are none of the table's business."""
-    return [
+    """The cells that the options ask for, in the options' order; others are none of the table's business."""
+    wanted = [
         cell
         for cell in cells
         if cell.setup == options.setup
@@ -128,14 +127,24 @@ def selected(cells: Iterable[Cell], options: TableOptions) -> list[Cell]:
         and (options.detector is None or cell.profile in options.profiles)
         and cell.pretraining.name in options.rows
     ]
+    return sorted(
+        wanted,
+        key=lambda c: (
+            dataset_rank(c.dataset, options),
+            options.profiles.index(c.profile) if options.detector else 0,
+            options.detectors.index(c.detector),
+            options.rows.index(c.pretraining.name),
+            c.shots or 0,
+            c.run,
+            sorted(c.objects),
+        ),
+    )
 
 
-def dataset_order(cells: Iterable[Cell], options: TableOptions) -> list[str]:
-    """Names of data sets as cells have them: first those that the options name, in that order."""
-    found = dict.fromkeys(cell.dataset for cell in cells)
-    return [name for name in options.datasets if name in found] + [
-        n for n in found if n not in options.datasets
-    ]
+def dataset_rank(dataset: str, options: TableOptions) -> tuple[int, str]:
+    """Sort key of a data set: first those that the options name, in that order."""
+    named = dataset in options.datasets
+    return (options.datasets.index(dataset) if named else len(options.datasets), dataset)
 
 
 def one_preset(cells: Iterable[Cell]) -> str | None:
@@ -169,7 +178,8 @@ def _numbers(cells: list[Cell]) -> dict[_Place, Values]:
     for cell in cells:
         for name, result in cell.objects.items():
             for task in TASKS:
-                for metric, value in (getattr(result, task) or {}).items():
+                scored = getattr(result, task)
+                for metric, value in scored.metrics.items() if scored else ():
                     place = _Place(
                         cell.dataset, cell.setup, cell.detector, cell.profile,
                         cell.pretraining.name, cell.shots, task, metric,
@@ -189,9 +199,9 @@ def _owner(of: Cell | _Place, pretraining: str) -> tuple:
     return of.dataset, of.setup, of.detector, of.profile, pretraining, of.shots
 
 
-def _order(place: _Place, options: TableOptions, datasets: list[str]) -> tuple:
+def _order(place: _Place, options: TableOptions) -> tuple:
     return (
-        datasets.index(place.dataset),
+        dataset_rank(place.dataset, options),
         options.profiles.index(place.profile) if options.detector else 0,
         options.detectors.index(place.detector),
         options.rows.index(place.pretraining),
