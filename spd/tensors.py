@@ -90,7 +90,8 @@ class TensorWriter:
             or first_row + rows > max(shape[:1], default=1)
         ):
             raise ValueError(
-                f"{self._path}: {name} is {dtype} {shape}, rows {first_row} ... cannot take {values.dtype} {values.shape}"
+                f"{self._path}: {name} is {dtype} {shape}, rows {first_row} ... cannot take {values.dtype} "
+                f"{values.shape}"
             )
         self._file.seek(
             len(self._head) + self._begin[name] + first_row * dtype.itemsize * math.prod(shape[1:])
@@ -102,7 +103,7 @@ class TensorWriter:
         self._file.close()
         missing = [name for name, rows in self._rows_left.items() if rows]
         if kind is None and not missing:
-            os.replace(self._temporary, self._path)
+            self._temporary.replace(self._path)
             return
         self._temporary.unlink(missing_ok=True)
         if kind is None:
@@ -140,7 +141,8 @@ def open_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str
             raise ValueError(f"{path} is not a safetensors file") from None
     if 8 + length + end != size:
         raise ValueError(
-            f"{path} is incomplete: {size} bytes, its header announces {8 + length + end}; delete it and make it again"
+            f"{path} is incomplete: {size} bytes, its header announces {8 + length + end}; delete it and "
+            f"make it again"
         )
     bytes_ = np.memmap(path, mode="r") if size else None
     tensors = {}

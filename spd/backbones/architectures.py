@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-_LAYERS = {  # name -> block, blocks per layer, width_per_group; torchvision.models.resnet, but resnet10 (ours: one block a layer)
+# name -> block, blocks per layer, width_per_group: torchvision.models.resnet's, and resnet10 of ours
+_LAYERS = {
     "resnet10": (BasicBlock, [1, 1, 1, 1], 64),
     "resnet18": (BasicBlock, [2, 2, 2, 2], 64),
     "resnet34": (BasicBlock, [3, 4, 6, 3], 64),

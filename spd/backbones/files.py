@@ -45,8 +45,8 @@ def export(model: nn.Module, path: Path | str, *, architecture: str, metadata: M
 
 def save(
     state: Mapping[str, Tensor], path: Path | str, *, architecture: str, metadata: Mapping[str, Any]
-) -> list[str]:
-    """`export` for a state dict. Keys that only the classifier has are left out and returned."""
+) -> None:
+    """`export` for a state dict."""
     want = expected(architecture)
     head = classifier_keys(architecture, state)
     check_keys(
@@ -65,7 +65,6 @@ def save(
         {key: state[key].detach().to("cpu", want[key].dtype).contiguous().numpy() for key in want},
         {key: json.dumps(value, sort_keys=True) for key, value in document.items()},
     )
-    return head
 
 
 def read_metadata(path: Path | str) -> Metadata:
@@ -136,7 +135,8 @@ def _read(path: Path | str) -> tuple[dict[str, Tensor], Metadata]:
 def _parse(metadata: Mapping[str, str], path: Path | str) -> Metadata:
     if "architecture" not in metadata:
         raise ValueError(
-            f"{path} says no architecture, so it is no backbone of this project; import it with source torchvision or timm"
+            f"{path} says no architecture, so it is no backbone of this project; import it with source "
+            f"torchvision or timm"
         )
     values = {key: json.loads(value) for key, value in metadata.items()}
     return Metadata(values.pop("architecture"), tuple(values.pop("mean")), tuple(values.pop("std")), values)

@@ -57,6 +57,9 @@ class BackboneOptions(Options):
                 )
         elif self.checkpoint is None:
             raise ValueError(f"source {self.source!r} needs the key checkpoint: the path of the weights")
+        lite0 = "timm:tf_efficientnet_lite0"
+        if self.source == "lite0" and "architecture" in self.model_fields_set and self.architecture != lite0:
+            raise ValueError(f"source 'lite0' is always {lite0!r}; remove the key architecture")
         if self.source == "timm" and not self.architecture.startswith("timm:"):
             raise ValueError(f"source 'timm' needs architecture 'timm:<name>', not {self.architecture!r}")
         if self.source == "torchvision" and self.architecture.startswith("timm:"):

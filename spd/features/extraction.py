@@ -118,5 +118,6 @@ def _check_finite(maps: Tensor, image_name, stage: str) -> None:
     bad = (~torch.isfinite(maps)).flatten(1).any(1).nonzero()
     if len(bad):
         raise ValueError(
-            f"features of {stage} are not finite, first for the image {image_name(int(bad[0]))}: are the weights sound?"
+            f"features of {stage} are not finite, first for the image {image_name(int(bad[0]))}: are the "
+            f"weights sound?"
         )

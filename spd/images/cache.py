@@ -62,7 +62,8 @@ def write_cache(
             mask = read_mask(mask_path, manifest.mask_threshold)
             if mask.shape != (image.height, image.width):
                 raise ValueError(
-                    f"{mask_path} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {image.width} x {image.height}"
+                    f"{mask_path} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {image.width} x "
+                    f"{image.height}"
                 )
             mask = apply_to_mask(mask, geometry)
         return apply_to_image(image, geometry), mask
@@ -77,7 +78,8 @@ def write_cache(
             for i, (row, (image, mask)) in enumerate(_ahead(pool, prepare, of_object, 4 * workers)):
                 if image.shape[:2] != size:
                     raise ValueError(
-                        f"{manifest.image_path(row)} becomes {image.shape[1]} x {image.shape[0]} pixels, but the first image of "
+                        f"{manifest.image_path(row)} becomes {image.shape[1]} x {image.shape[0]} pixels, "
+                        f"but the first image of "
                         f"{name} {size[1]} x {size[0]}: set geometry mode: square, or a crop"
                     )
                 writer.write(f"{name}/images", image.transpose(2, 0, 1)[None], i)
@@ -149,7 +151,8 @@ def _has_masks(name: str, rows: Sequence[Row]) -> bool:
     without = [row for row in anomalies if not row.mask]
     if without and len(without) < len(anomalies):
         warnings.warn(
-            f"{name}: {len(without)} of {len(anomalies)} anomalous images have no mask (the first: {without[0].image}), "
+            f"{name}: {len(without)} of {len(anomalies)} anomalous images have no mask (the first: "
+            f"{without[0].image}), "
             "so its segmentation is not measured",
             stacklevel=3,
         )

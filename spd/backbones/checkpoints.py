@@ -1,0 +1,103 @@
+"""Reading the tensors, and nothing but the tensors, of somebody else's checkpoint."""
+
+import pickle
+import re
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.serialization import safe_globals
+
+from spd.tensors import open_tensors
+
+
+class _Inert(dict):
+    """Stands for every pickled class that is not a tensor's: takes anything, keeps and does nothing."""
+
+    __hash__ = object.__hash__
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+    def __setitem__(self, key, value):
+        pass
+
+
+def read_state_dict(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
+    """(state dict on the CPU, names of the pickled classes that were replaced by inert stubs).
+
+    Reads .safetensors, and torch.save's files through torch's restricted unpickler (weights_only), which
+    runs no code of the file: argparse namespaces, hydra configurations, numpy scalars and the like become
+    stubs. The state dict is looked for at the top, under `state_dict` and under `model`; the prefix
+    `module.` of DistributedDataParallel and `_orig_mod.` of torch.compile are taken off.
+
+    Raises FileNotFoundError, and ValueError for a file that the restricted reader refuses or that holds no
+    state dict.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        tensors, stubs = (
+            {key: torch.from_numpy(array.copy()) for key, array in open_tensors(path)[0].items()},
+            [],
+        )
+    else:
+        tensors, stubs = _read_pickle(path)
+    for container in ("state_dict", "model"):
+        if isinstance(tensors, dict) and isinstance(tensors.get(container), dict):
+            tensors = tensors[container]
+            break
+    if not isinstance(tensors, dict):
+        raise ValueError(
+            f"{path} holds a {type(tensors).__name__}, not a state dict; save model.state_dict()"
+        )
+    state = {key: value for key, value in tensors.items() if isinstance(value, Tensor)}
+    if not state:
+        keys = ", ".join(map(str, list(tensors)[:5]))
+        raise ValueError(f"{path}: no tensors at the top, under state_dict or under model (keys: {keys})")
+    for wrapper in ("module.", "_orig_mod."):
+        if all(key.startswith(wrapper) for key in state):
+            state = {key.removeprefix(wrapper): value for key, value in state.items()}
+    return state, stubs
+
+
+def _read_pickle(path: Path) -> tuple[object, list[str]]:
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint {path}")
+    stubs: list[str] = []
+    while True:
+        try:
+            with safe_globals([(_Inert, name) for name in stubs]), warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # of deprecated storages, which no reader can do anything about
+                return torch.load(path, map_location="cpu", weights_only=True), sorted(stubs)
+        except (
+            pickle.UnpicklingError,
+            RuntimeError,
+            EOFError,
+            LookupError,
+            AttributeError,
+            TypeError,
+        ) as error:
+            # the reader names one class at a time; modules that reach the system (os, sys) it refuses for good
+            unknown = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
+            if unknown is None or unknown[1] in stubs:
+                raise ValueError(_refusal(path, str(error))) from error
+            stubs.append(unknown[1])
+
+
+def _refusal(path: Path, message: str) -> str:
+    reason = next((line for line in message.splitlines() if "GLOBAL" in line or "tar format" in line), "")
+    return (
+        f"{path} holds more than tensors, or is no checkpoint, and is not read"
+        f"{f' ({reason.strip()})' if reason else ''}; where you trust it, load it once and keep only its "
+        f"state dict: "
+        "torch.save(model.state_dict(), ...)"
+    )
