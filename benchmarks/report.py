@@ -1,4 +1,4 @@
-"""Writes a benchmark's own section of docs/performance.md, so that each figure is put there by the command that measured it."""
+"""Writes a benchmark's own section of docs/performance.md: each figure is put there by its command."""
 
 import os
 import platform
@@ -28,13 +28,14 @@ def machine() -> str:
         module = sys.modules.get(name)
         if module is not None:
             versions.append(f"{name} {module.__version__}")
-    return f"{model}, {len(os.sched_getaffinity(0))} usable cores, Python {platform.python_version()}, {', '.join(versions)}"
+    cores = f"{len(os.sched_getaffinity(0))} usable cores"
+    return f"{model}, {cores}, Python {platform.python_version()}, {', '.join(versions)}"
 
 
 def write_section(name: str, markdown: str) -> None:
     """Replaces (or appends) the section `name` of docs/performance.md with `markdown`.
 
-    The section lies between `<!-- begin name -->` and `<!-- end name -->`; the rest of the file is kept as it is.
+    The section lies between `<!-- begin name -->` and `<!-- end name -->`; the rest of the file is kept.
     """
     text = DOCUMENT.read_text() if DOCUMENT.exists() else "# Performance\n"
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"

@@ -12,24 +12,27 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 @functools.cache
-def source_hash(*modules: str) -> str:
-    """Hash of the meaning of `modules` and of every module of `spd` they import, directly or not.
+def source_hash(*sources: str | Path) -> str:
+    """Hash of the meaning of `sources` and of every module of `spd` they import, directly or not.
 
-    Modules are dotted names such as `spd.pretrain`. Comments, docstrings and layout do not count, so
+    A source is a dotted name such as `spd.pretrain`, or the path of a script. Comments,
+    docstrings and layout do not count, so
     that editing a comment does not retrain a backbone; data files do not count either (they are
     inputs of their own). Returns 12 hexadecimal digits. Raises ValueError for a module that does not
     exist. (ours)
     """
     digest = hashlib.sha256()
-    for path in sorted(_closure(modules)):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
+    for path in sorted(_closure(sources)):
+        inside = path.is_relative_to(PACKAGE)
+        name = path.relative_to(PACKAGE).as_posix() if inside else path.name
+        digest.update(name.encode() + b"\0")
         digest.update(ast.dump(_without_docstrings(_parse(path))).encode() + b"\0")
     return digest.hexdigest()[:12]
 
 
-def _closure(modules: tuple[str, ...]) -> set[Path]:
+def _closure(sources: tuple[str | Path, ...]) -> set[Path]:
     found: set[Path] = set()
-    waiting = [_require(module) for module in modules]
+    waiting = [source if isinstance(source, Path) else _require(source) for source in sources]
     while waiting:
         path = waiting.pop()
         if path in found:
@@ -107,7 +110,9 @@ def commit() -> dict[str, str | None]:
     """
     try:
         line = _git("log", "-1", "--format=%h %cs")
-        dirty = _git("status", "--porcelain", "--untracked-files=no", "--", "spd", "workflow_scripts", "rules")
+        dirty = _git(
+            "status", "--porcelain", "--untracked-files=no", "--", "spd", "workflow_scripts", "rules"
+        )
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "commit_date": None}
     name, date = line.split()
@@ -125,6 +130,6 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def code_version(*modules: str) -> dict[str, str | None]:
+def code_version(*sources: str | Path) -> dict[str, str | None]:
     """What a result carries about the code: `code` (the source hash), `spd_version`, the commit."""
-    return {"code": source_hash(*modules), "spd_version": spd.__version__, **commit()}
+    return {"code": source_hash(*sources), "spd_version": spd.__version__, **commit()}

@@ -32,7 +32,9 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a JSON file ({error}); delete it and run the workflow again") from error
+        raise ValueError(
+            f"{path}: not a JSON file ({error}); delete it and run the workflow again"
+        ) from error
 
 
 def write_record(

@@ -61,7 +61,9 @@ def sync(
         return _sync(client, records, preset, artifacts, progress)
 
 
-def _sync(client: Any, records: Sequence[Path], preset: str, artifacts: Path | None, progress: bool) -> Synced:
+def _sync(
+    client: Any, records: Sequence[Path], preset: str, artifacts: Path | None, progress: bool
+) -> Synced:
     from tqdm import tqdm
 
     created = replaced = unchanged = 0

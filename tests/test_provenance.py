@@ -15,7 +15,9 @@ def package(tmp_path, monkeypatch):
     (root / "__init__.py").write_text("")
     (root / "losses" / "__init__.py").write_text("")
     (root / "losses" / "cosine.py").write_text("def f(x):\n    return x\n")
-    (root / "a.py").write_text('"""Doc."""\nfrom spd.losses import cosine\n\ndef g(x):\n    return cosine.f(x)\n')
+    (root / "a.py").write_text(
+        '"""Doc."""\nfrom spd.losses import cosine\n\ndef g(x):\n    return cosine.f(x)\n'
+    )
     (root / "b.py").write_text("VALUE = 1\n")
     monkeypatch.setattr(provenance, "PACKAGE", root)
 
@@ -41,7 +43,8 @@ def test_comments_and_docstrings_do_not_count(package):
     root, hash_of = package
     before = hash_of("spd.a")
     (root / "a.py").write_text(
-        '"""Other words."""\n# why\nfrom spd.losses import cosine\n\n\ndef g(x):\n    "new"\n    return cosine.f(x)\n'
+        '"""Other words."""\n# why\nfrom spd.losses import cosine\n\n'
+        'def g(x):\n    "new"\n    return cosine.f(x)\n'
     )
     assert hash_of("spd.a") == before
     (root / "a.py").write_text("from spd.losses import cosine\ndef g(x):\n    return cosine.f(x + 1)\n")

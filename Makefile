@@ -1,0 +1,68 @@
+# Two commands from a fresh clone: `make demo` and `make test`. `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell $(p) -c 'import sys; print("y" * (sys.version_info >= (3, 11)))' 2>/dev/null),$(p))))
+VENV ?= .venv
+BIN := $(VENV)/bin
+FAISS ?= cpu
+PRESET ?= demo
+CORES ?= all
+
+# Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
+LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
+
+.PHONY: help demo test lint ui lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.demo ## Install, then every table of the preset demo on this machine
+	@$(BIN)/snakemake --cores $(CORES) --quiet rules host reason --config preset=$(PRESET)
+	@echo
+	@echo "Tables:   results/$(PRESET)/tables/   (csv, md, tex, html)"
+	@echo "Runs:     make ui                      (MLflow on http://127.0.0.1:5000)"
+
+test: $(VENV)/.test lint ## Install what tests need, then run them
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test ## Check formatting and style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+
+ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
+	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 1; }
+	@echo "MLflow: http://127.0.0.1:5000 (Ctrl-C ends it)"
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri sqlite:///$(CURDIR)/results/$(PRESET)/mlflow/mlflow.db
+
+lock: ## Resolve the lock files anew (in a virtual environment of its own)
+	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q --upgrade pip
+	build/lock/bin/python requirements/lock.py
+
+clean: ## Delete the results and the generated archives of every preset, keep downloads
+	rm -rf results/demo results/tiny data/demo .snakemake
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps say what is installed; `test` is `demo` and more.
+$(VENV)/.demo: pyproject.toml requirements/demo.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (about 7 GB with torch's GPU libraries; a few minutes)"
+ifeq ($(LOCKED),y)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+else
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo]'
+endif
+	@touch $@
+
+$(VENV)/.test: pyproject.toml requirements/test.txt $(VENV)/.demo | $(BIN)/python
+ifeq ($(LOCKED),y)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+else
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo,dev]'
+endif
+	@touch $@

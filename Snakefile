@@ -1,0 +1,55 @@
+"""SPD: from archives to tables, in the order of the files under rules/.
+
+snakemake --cores all                      everything in the preset of config.yaml
+snakemake --cores all padim_1class         one table and what it needs
+snakemake -n                               what would run, and why
+snakemake --cores all --profile slurm      preset paper on a cluster
+"""
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from spd.config import ConfigError, load
+from spd.faiss_wheels import FaissError, check_faiss
+from spd.provenance import source_hash
+
+min_version("9.0")
+
+HERE = Path(workflow.basedir)
+try:
+    # Snakemake's own `config` holds only what the user gave with --configfile and --config.
+    experiment = load(HERE / "config.yaml", overrides=config)
+    check_faiss(needed=experiment.asks_for_faiss())
+except (ConfigError, FaissError) as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{experiment.preset}"
+
+
+include: "rules/layout.smk"
+include: "rules/data.smk"
+include: "rules/pretrain.smk"
+include: "rules/features.smk"
+include: "rules/detect.smk"
+include: "rules/tables.smk"
+include: "rules/tracking.smk"
+
+
+localrules:
+    all,
+    tables,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.mlflow_sync.output,
+
+
+onstart:
+    for name in used_datasets():
+        if experiment.datasets[name].notice:
+            print(f"Note: {experiment.datasets[name].notice}", flush=True)

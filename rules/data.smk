@@ -1,0 +1,96 @@
+"""Archives -> unpacked -> manifest -> image cache."""
+
+
+localrules:
+    download,
+
+
+rule demo_archive:
+    """Generated archives in the layouts of VisA, MVTec-AD and class-folder ImageNet."""
+    output:
+        f"data/demo/{experiment.preset}/{{archive}}",
+    log:
+        f"{RESULTS}/logs/demo_archive/{{archive}}.log",
+    wildcard_constraints:
+        archive=r"visa\.tar|mvtec\.tar\.xz|classes\.tar",
+    params:
+        options=experiment.demo_data.model_dump(mode="json"),
+        code=stage_code("demo_archive"),
+    script:
+        "../workflow_scripts/demo_archive.py"
+
+
+rule download:
+    """Published archives; one placed by hand is accepted when its hash is right."""
+    output:
+        "data/archives/{archive}",
+    log:
+        f"{RESULTS}/logs/download/{{archive}}.log",
+    wildcard_constraints:
+        archive=pattern(Path(path).name for path in ARCHIVES.values()),
+    params:
+        archive=lambda wc: archive_named(wc.archive).model_dump(mode="json"),
+    script:
+        "../workflow_scripts/download.py"
+
+
+def archive_named(file):
+    return next(
+        experiment.datasets[name].archive for name, path in ARCHIVES.items() if Path(path).name == file
+    )
+
+
+def dataset_at(folder):
+    return next(name for name, target in UNPACKED.items() if target == folder)
+
+
+rule unpack:
+    input:
+        lambda wc: ARCHIVES[dataset_at(wc.folder)],
+    output:
+        "{folder}/.unpacked.json",
+    log:
+        f"{RESULTS}/logs/unpack/{{folder}}.log",
+    wildcard_constraints:
+        folder=pattern(UNPACKED.values()),
+    params:
+        dataset=lambda wc: dataset_at(wc.folder),
+        archive=lambda wc: experiment.datasets[dataset_at(wc.folder)].archive.model_dump(mode="json"),
+    script:
+        "../workflow_scripts/unpack.py"
+
+
+rule manifest:
+    """One CSV a setup: from here on nothing asks which data set it is."""
+    input:
+        lambda wc: inventory(wc.dataset),
+    output:
+        csv=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.csv",
+        sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
+        record=f"{RESULTS}/records/manifests/{{dataset}}-{{setup}}.json",
+    log:
+        f"{RESULTS}/logs/manifest/{{dataset}}-{{setup}}.log",
+    params:
+        dataset=lambda wc: experiment.datasets[wc.dataset].model_dump(mode="json"),
+        unpacked=lambda wc: UNPACKED.get(wc.dataset),
+        fingerprint=lambda wc: folder_state(wc.dataset),
+        code=stage_code("manifest"),
+    script:
+        "../workflow_scripts/manifest.py"
+
+
+rule images:
+    """Decode and resize each image once; every backbone, detector and seed reads this cache."""
+    input:
+        manifest=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.csv",
+        sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
+    output:
+        f"{RESULTS}/images/{{dataset}}/{{setup}}/{{geometry}}/{{part}}.safetensors",
+    log:
+        f"{RESULTS}/logs/images/{{dataset}}-{{setup}}-{{geometry}}-{{part}}.log",
+    threads: experiment.compute.threads
+    params:
+        geometry=lambda wc: experiment.geometries[wc.geometry].model_dump(mode="json"),
+        code=stage_code("images"),
+    script:
+        "../workflow_scripts/images.py"

@@ -1,0 +1,38 @@
+"""Features -> PaDiM | PatchCore -> scores and maps -> metrics: one cell."""
+
+
+def geometry_of(wc):
+    return getattr(experiment.detectors, wc.detector)[wc.profile].geometry
+
+
+rule detect:
+    input:
+        images=lambda wc: f"{RESULTS}/images/{wc.dataset}/{wc.setup}/{geometry_of(wc)}/{wc.part}.safetensors",
+        features=lambda wc: f"{RESULTS}/features/{wc.dataset}/{wc.setup}/{geometry_of(wc)}/{wc.part}/{wc.pretraining}-seed{wc.seed}.safetensors",
+        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
+        sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
+    output:
+        cell=f"{RESULTS}/cells/{{dataset}}/{{setup}}/{{detector}}-{{profile}}/{{part}}/{{pretraining}}-seed{{seed}}.json",
+        maps=f"{RESULTS}/maps/{{dataset}}/{{setup}}/{{detector}}-{{profile}}/{{part}}/{{pretraining}}-seed{{seed}}.safetensors",
+        record=f"{RESULTS}/records/cells/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
+    log:
+        f"{RESULTS}/logs/detect/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/detect/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
+    threads: experiment.compute.threads
+    params:
+        preset=experiment.preset,
+        row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(
+            mode="json", include={"label", "spd", "labels"}
+        ),
+        dataset=lambda wc: experiment.datasets[wc.dataset].name,
+        options=lambda wc: getattr(experiment.detectors, wc.detector)[wc.profile].options.model_dump(
+            mode="json"
+        ),
+        geometry=lambda wc: {
+            "name": geometry_of(wc),
+            **experiment.geometries[geometry_of(wc)].model_dump(mode="json"),
+        },
+        code=stage_code("detect"),
+    script:
+        "../workflow_scripts/detect.py"

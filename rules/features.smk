@@ -1,0 +1,28 @@
+"""Backbone + image cache -> feature maps, shared by every detector that reads them."""
+
+
+def kept(path):
+    return path if experiment.compute.keep_features else temp(path)
+
+
+rule features:
+    input:
+        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
+        images=f"{RESULTS}/images/{{dataset}}/{{setup}}/{{geometry}}/{{part}}.safetensors",
+    output:
+        kept(
+            f"{RESULTS}/features/{{dataset}}/{{setup}}/{{geometry}}/{{part}}/{{pretraining}}-seed{{seed}}.safetensors"
+        ),
+    log:
+        f"{RESULTS}/logs/features/{{dataset}}-{{setup}}-{{geometry}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/{{dataset}}-{{setup}}-{{geometry}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
+    threads: experiment.compute.threads
+    resources:
+        gpu=experiment.compute.gpus,
+    params:
+        stages=lambda wc: stages(wc.pretraining),
+        device=experiment.compute.device,
+        code=stage_code("features"),
+    script:
+        "../workflow_scripts/features.py"

@@ -1,0 +1,115 @@
+"""Where everything lies, and what each stage needs; the rules below only fill in names."""
+
+from urllib.parse import quote
+
+from spd.datasets.fingerprint import folder_fingerprint
+from spd.datasets.options import expand as expand_path
+
+
+def stage_code(rule_name):
+    """Hash of the sources a stage runs: a changed module of spd/ marks its results stale.
+
+    Preset paper only warns (its tables name the versions they mix): a checkout must not redo GPU-weeks.
+    """
+    if experiment.compute.stale_code == "warn":
+        return "any"
+    return source_hash(HERE / "workflow_scripts" / f"{rule_name}.py")
+
+
+# --- data sets ---------------------------------------------------------------------------------------
+
+
+def used_datasets():
+    """Every data set that a table, the overview or the pre-training corpus reads, in config's order."""
+    used = {experiment.corpus.dataset, *experiment.dataset_overview.datasets}
+    for table in experiment.tables.values():
+        used.update(table.datasets)
+    return [name for name in experiment.datasets if name in used]
+
+
+ARCHIVES = {  # data set -> archive, for those that come as one
+    name: str(expand_path(dataset.archive.file, f"datasets.{name}.archive.file"))
+    for name, dataset in experiment.datasets.items()
+    if dataset.archive is not None
+}
+UNPACKED = {  # data set -> folder its archive is unpacked to, beside the archive
+    name: str(Path(archive).parent / "unpacked" / name) for name, archive in ARCHIVES.items()
+}
+
+
+def inventory(dataset):
+    """The file that says an archive is unpacked, as a list; empty where there is none to unpack."""
+    return [f"{UNPACKED[dataset]}/.unpacked.json"] if dataset in UNPACKED else []
+
+
+def folder_state(dataset):
+    """Hash of paths, sizes and times of a user's folder: one replaced image rebuilds its data set's chain."""
+    if experiment.datasets[dataset].root is None:
+        return None
+    root = expand_path(experiment.datasets[dataset].root, f"datasets.{dataset}.root")
+    return folder_fingerprint(root) if root.is_dir() else "absent"
+
+
+def manifest(dataset, setup):
+    return f"{RESULTS}/manifests/{dataset}/{setup}.csv"
+
+
+def parts(dataset):
+    """What one detector job handles: `all` objects, or one object a job, by its quoted name."""
+    objects = experiment.datasets[dataset].objects
+    if experiment.compute.objects_per_job == "all" or objects is None:
+        return ["all"]
+    return [quote(name, safe="") for name in objects]
+
+
+# --- backbones ---------------------------------------------------------------------------------------
+
+
+def backbone_files(name):
+    """One backbone a seed."""
+    return [
+        f"{RESULTS}/backbones/{name}/seed{seed}.safetensors" for seed in experiment.pretrainings[name].seeds
+    ]
+
+
+def stages(name):
+    """Stages that detectors read from a pre-training's backbone, shallow to deep."""
+    row = experiment.pretrainings[name]
+    return list(row.source.stages if row.source else experiment.backbones[row.backbone].stages)
+
+
+def used_pretrainings():
+    """Every pre-training that a table reads, in config's order."""
+    used = {row for table in experiment.tables.values() for row in table.rows}
+    return [name for name in experiment.pretrainings if name in used]
+
+
+# --- cells: one detector, one profile, one backbone, one part of a data set --------------------------
+
+
+def cell_paths(table):
+    """The cells of a table, in its rows' order."""
+    return [
+        f"{RESULTS}/cells/{dataset}/{table.setup}/{table.detector}-{profile}/{part}/{name}-seed{seed}.json"
+        for name in table.rows
+        for seed in experiment.pretrainings[name].seeds
+        for profile in table.profiles
+        for dataset in table.datasets
+        for part in parts(dataset)
+    ]
+
+
+def pattern(names):
+    """A wildcard's constraint: exactly these names, or nothing at all."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=pattern(experiment.datasets),
+    setup="1cls|2cls_highshot|2cls_fewshot",
+    pretraining=pattern(experiment.pretrainings),
+    geometry=pattern(experiment.geometries),
+    detector=pattern(type(experiment.detectors).model_fields),
+    profile=r"[A-Za-z0-9_.]+",
+    part=r"[^/]+",
+    seed=r"\d+",

@@ -1,0 +1,69 @@
+"""Class folders -> a backbone a (pre-training, seed); or a backbone from elsewhere."""
+
+TRAINED = [name for name, row in experiment.pretrainings.items() if row.recipe is not None]
+ELSEWHERE = [name for name, row in experiment.pretrainings.items() if row.source is not None]
+
+
+def initial_weights(name, seed):
+    """The backbone a continued pre-training starts from, as a list."""
+    start = experiment.pretrainings[name].init
+    if start is None:
+        return []
+    seeds = experiment.pretrainings[start].seeds
+    return [f"{RESULTS}/backbones/{start}/seed{seed if seed in seeds else seeds[0]}.safetensors"]
+
+
+rule pretrain:
+    input:
+        manifest=manifest(experiment.corpus.dataset, "1cls"),
+        init=lambda wc: initial_weights(wc.pretraining, int(wc.seed)),
+    output:
+        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
+        history=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.history.jsonl",
+        record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
+    log:
+        f"{RESULTS}/logs/pretrain/{{pretraining}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pretrain/{{pretraining}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        pretraining=pattern(TRAINED),
+    threads: experiment.compute.threads
+    resources:
+        gpu=experiment.compute.gpus,
+    params:
+        row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(
+            mode="json", include={"label", "spd", "labels"}
+        ),
+        recipe=lambda wc: experiment.recipes[experiment.pretrainings[wc.pretraining].recipe].model_dump(
+            mode="json"
+        ),
+        spd=lambda wc: experiment.spd[experiment.pretrainings[wc.pretraining].spd].model_dump(mode="json"),
+        architecture=lambda wc: experiment.backbones[
+            experiment.pretrainings[wc.pretraining].backbone
+        ].architecture,
+        size=experiment.corpus.size,
+        device=experiment.compute.device,
+        code=stage_code("pretrain"),
+    script:
+        "../workflow_scripts/pretrain.py"
+
+
+rule import_backbone:
+    """Weights from elsewhere become the same kind of file; nothing is unpickled."""
+    input:
+        lambda wc: experiment.pretrainings[wc.pretraining].source.checkpoint or [],
+    output:
+        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
+        record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
+    log:
+        f"{RESULTS}/logs/import_backbone/{{pretraining}}-seed{{seed}}.log",
+    wildcard_constraints:
+        pretraining=pattern(ELSEWHERE),
+    params:
+        row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(
+            mode="json", include={"label", "spd", "labels"}
+        ),
+        source=lambda wc: experiment.pretrainings[wc.pretraining].source.model_dump(mode="json"),
+        code=stage_code("import_backbone"),
+    script:
+        "../workflow_scripts/import_backbone.py"

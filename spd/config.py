@@ -1,0 +1,372 @@
+"""The whole experiment as one typed model: config.yaml, a preset, and the user's own overrides.
+
+`load` merges three layers - the file, `presets.<preset>` (with what it `extends`), then overrides - and
+validates the result before any job runs. The model is also the JSON Schema (`json_schema`).
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from spd.backbones.options import BackboneOptions
+from spd.datasets.demo.options import DemoOptions
+from spd.datasets.options import DatasetOptions
+from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.images.options import GeometryOptions
+from spd.methods.options import Recipe, SPDOptions
+from spd.options import Options
+from spd.report.options import TableOptions
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
+"""A name that becomes a folder: letters, digits, `_` and `.`."""
+
+SETUPS = ("1cls", "2cls_highshot", "2cls_fewshot")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the key, what is allowed and the way out."""
+
+
+class ComputeOptions(Options):
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` is the GPU where there is one."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of one job."""
+    objects_per_job: Literal["all", "one"] = "all"
+    """A detector job handles `all` objects of a data set (an import of torch costs 3 s) or `one`."""
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    """GPUs of one training, asked of the cluster; locally `--resources gpu=N` limits jobs at once."""
+    keep_features: bool = True
+    """Keep extracted features after the last job that reads them; they are large at full size."""
+    stale_code: Literal["rerun", "warn"] = "rerun"
+    """When a module of spd/ has changed: run its stages again, or leave results and let tables say so."""
+
+
+class CorpusOptions(Options):
+    dataset: Name
+    """The class-folder data set that backbones are pre-trained on."""
+    size: Annotated[int, Field(ge=8, le=1024)]
+    """Side in pixels to which each image is squashed once before views are drawn."""
+
+
+class Profile(Options):
+    """One named way to run a detector: its geometry and its options."""
+
+    geometry: Name
+    """A name under `geometries`."""
+
+
+class PaDiMProfile(Profile):
+    options: PaDiMOptions = PaDiMOptions()
+    """PaDiM's own options."""
+
+
+class PatchCoreProfile(Profile):
+    options: PatchCoreOptions = PatchCoreOptions()
+    """PatchCore's own options."""
+
+
+class DetectorOptions(Options):
+    padim: dict[Name, PaDiMProfile] = Field(default_factory=dict)
+    """Profiles of PaDiM by name."""
+    patchcore: dict[Name, PatchCoreProfile] = Field(default_factory=dict)
+    """Profiles of PatchCore by name."""
+
+
+class ArchitectureOptions(Options):
+    """A network that is pre-trained here."""
+
+    architecture: str
+    """A ResNet of torchvision (`resnet50`), narrower with `_w<channels>` (`resnet18_w16`), or
+    `timm:<name>`."""
+    stages: Annotated[tuple[str, ...], Field(min_length=1)] = ("layer1", "layer2", "layer3")
+    """Stages read by the detectors, shallow to deep."""
+
+
+class OverviewOptions(Options):
+    """The target dataset_overview: what was found beside what the publications state."""
+
+    title: str
+    """The heading."""
+    caption: str = ""
+    """One or two sentences below the heading."""
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Data sets, top to bottom."""
+
+
+class Pretraining(Options):
+    """One row of the tables: a backbone trained by us, or one from elsewhere."""
+
+    label: str
+    """The word in the tables' method column: Sup, SimSiam, MoCo, SimCLR or one of your own."""
+    backbone: Name | None = None
+    """A name under `backbones`; empty for a backbone from elsewhere."""
+    recipe: Literal["simsiam", "moco", "simclr", "supervised"] | None = None
+    """A name under `recipes`; empty for a backbone from elsewhere."""
+    spd: Name = "none"
+    """A name under `spd`."""
+    labels: bool | None = None
+    """Whether ImageNet labels were used (a column of the tables)."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    """One backbone a seed."""
+    init: Name | None = None
+    """Another pre-training to start from (continued pre-training)."""
+    source: BackboneOptions | None = None
+    """Where a backbone from elsewhere comes from; empty for one trained by us."""
+
+    @model_validator(mode="after")
+    def _trained_or_imported(self) -> "Pretraining":
+        if (self.recipe is None) == (self.source is None):
+            raise ValueError("give either `recipe` (trained here) or `source` (from elsewhere)")
+        if (self.recipe is None) != (self.backbone is None):
+            raise ValueError(
+                "`backbone` and `recipe` go together: one names the network, one how it is trained"
+            )
+        return self
+
+
+class Config(Options):
+    """A validated experiment. Field order is that of config.yaml."""
+
+    preset: Name
+    """The preset in force; outputs lie under results/<preset>/."""
+    compute: ComputeOptions = ComputeOptions()
+    """What the machine may use."""
+    demo_data: DemoOptions = DemoOptions()
+    """The generated archives of presets demo and tiny."""
+    datasets: dict[Name, DatasetOptions]
+    """Every data set by name."""
+    corpus: CorpusOptions
+    """What backbones are pre-trained on."""
+    backbones: dict[Name, ArchitectureOptions]
+    """Architectures by the name used in `pretrainings`."""
+    recipes: dict[Literal["simsiam", "moco", "simclr", "supervised"], Recipe]
+    """The four base methods' training recipes."""
+    spd: dict[Name, SPDOptions]
+    """Variants of the SPD term; `none` adds nothing."""
+    pretrainings: dict[Name, Pretraining]
+    """The rows of the tables."""
+    geometries: dict[Name, GeometryOptions]
+    """Resize and crop, applied to images and masks alike."""
+    detectors: DetectorOptions
+    """Named profiles of each detector."""
+    dataset_overview: OverviewOptions
+    """The table of what was found in each data set."""
+    tables: dict[Name, TableOptions]
+    """The tables; each is also a target."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Config":
+        def known(kind: str, name: str, where: str, names: Mapping[str, Any]) -> None:
+            if name not in names:
+                raise ValueError(f"{where}: no {kind} named {name!r}{_nearest(name, names)}")
+
+        known("data set", self.corpus.dataset, "corpus.dataset", self.datasets)
+        for name, row in self.pretrainings.items():
+            at = f"pretrainings.{name}"
+            if row.backbone is not None:
+                known("backbone", row.backbone, f"{at}.backbone", self.backbones)
+            known("SPD variant", row.spd, f"{at}.spd", self.spd)
+            if row.recipe is not None:
+                known("recipe", row.recipe, f"{at}.recipe", self.recipes)
+            if row.init is not None:
+                known("pre-training", row.init, f"{at}.init", self.pretrainings)
+        for detector in type(self.detectors).model_fields:
+            for name, profile in getattr(self.detectors, detector).items():
+                at = f"detectors.{detector}.{name}.geometry"
+                known("geometry", profile.geometry, at, self.geometries)
+        for dataset in self.dataset_overview.datasets:
+            known("data set", dataset, "dataset_overview.datasets", self.datasets)
+        for name, table in self.tables.items():
+            at = f"tables.{name}"
+            for dataset in table.datasets:
+                known("data set", dataset, f"{at}.datasets", self.datasets)
+                setups = self.datasets[dataset].setups
+                if table.setup not in setups:
+                    raise ValueError(
+                        f"{at}.setup: {dataset} has the setups {', '.join(setups)}, not {table.setup}"
+                    )
+            for row in table.rows:
+                known("pre-training", row, f"{at}.rows", self.pretrainings)
+            if table.detector is not None:
+                profiles = getattr(self.detectors, table.detector)
+                for profile in table.profiles:
+                    known(f"{table.detector} profile", profile, f"{at}.profiles", profiles)
+        self._no_init_cycle()
+        return self
+
+    def asks_for_faiss(self) -> bool:
+        """Whether a table needs faiss: one of its profiles has `search: faiss`."""
+        return any(
+            self.detectors.patchcore[profile].options.search == "faiss"
+            for table in self.tables.values()
+            if table.detector == "patchcore"
+            for profile in table.profiles
+        )
+
+    def _no_init_cycle(self) -> None:
+        for name in self.pretrainings:
+            seen, at = [name], self.pretrainings[name].init
+            while at is not None:
+                if at in seen:
+                    raise ValueError(f"pretrainings: init goes in a circle: {' -> '.join([*seen, at])}")
+                seen.append(at)
+                at = self.pretrainings[at].init
+
+
+def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Reads config.yaml and returns the validated experiment.
+
+    overrides: what the user gave with `--configfile` and `--config`; they win over the preset, which
+    wins over the file. Mappings merge key by key, anything else replaces; null removes a key.
+    Raises ConfigError with one line a problem.
+    """
+    path = Path(path)
+    base = read_yaml(path)
+    overrides = dict(overrides or {})
+    presets = merge(base.pop("presets", {}), overrides.pop("presets", {}) or {})
+    preset = overrides.get("preset", base.get("preset"))
+    layers = [base, *_preset_layers(preset, presets, path), overrides, {"preset": preset}]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = merge(merged, layer)
+    return validate(merged)
+
+
+def validate(content: Mapping[str, Any]) -> Config:
+    """Checks a merged configuration; ConfigError names each wrong key, what is allowed, the nearest key."""
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        shown = lines[:8] + ([f"... and {len(lines) - 8} more"] if len(lines) > 8 else [])
+        raise ConfigError("config: " + "\nconfig: ".join(shown)) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a merged configuration, generated from the model."""
+    return Config.model_json_schema()
+
+
+def merge(base: Any, over: Any) -> Any:
+    """Returns `base` with `over` laid on top: mappings merge, null removes a key, anything else replaces."""
+    if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
+        return over
+    result = dict(base)
+    for key, value in over.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key, {} if isinstance(value, Mapping) else None), value)
+    return result
+
+
+def _preset_layers(preset: Any, presets: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]:
+    if preset not in presets:
+        allowed = ", ".join(sorted(presets))
+        raise ConfigError(
+            f"config: preset: {preset!r} is none of {allowed}{_nearest(str(preset), presets)} ({path})"
+        )
+    chain: list[str] = []
+    at: str | None = preset
+    while at is not None:
+        if at in chain or at not in presets:
+            raise ConfigError(f"config: presets.{chain[-1]}.extends: {at!r} is unknown or goes in a circle")
+        chain.append(at)
+        at = (presets[at] or {}).get("extends")
+    for name in reversed(chain):
+        yield {key: value for key, value in (presets[name] or {}).items() if key != "extends"}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, since the second would silently win."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise ConfigError(f"config: key {key!r} is given twice, line {key_node.start_mark.line + 1}")
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+# YAML 1.1 reads 1e-4 as a string and 1.0e-4 as a number; people write the first.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Reads a YAML mapping. Raises ConfigError naming file and line when it is not one."""
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
+    except OSError as error:
+        raise ConfigError(f"config: cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"config: {path} must be a mapping of keys, not {type(content).__name__}")
+    return content
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """One line for one pydantic problem: the key, what is wrong, what is allowed, the nearest key."""
+    location = [part for part in problem["loc"] if part != "[key]"]
+    key = ".".join(str(part) for part in location) or "config.yaml"
+    kind, given = problem["type"], problem.get("input")
+    if kind == "extra_forbidden":
+        names = _fields_at(location[:-1])
+        allowed = f"; allowed: {', '.join(names)}" if names else ""
+        return f"{key}: unknown key{_nearest(str(location[-1]), names)}{allowed}"
+    if kind == "missing":
+        return f"{key}: this key is missing"
+    if kind == "value_error":
+        return f"{key}: {problem['ctx']['error']}" if location else str(problem["ctx"]["error"])
+    if kind == "literal_error":
+        names = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        hint = _nearest(str(given), names)
+        return f"{key}: {given!r} is not allowed{hint}; allowed: {problem['ctx']['expected']}"
+    shown = json.dumps(given, default=str)
+    return f"{key}: {problem['msg']} (given: {shown if len(shown) < 80 else shown[:77] + '...'})"
+
+
+def _fields_at(location: list[Any]) -> list[str]:
+    """The fields of the model that lies at `location` of Config, empty where it cannot be told."""
+    at: Any = Config
+    for part in location:
+        model = next(_models(at), None)
+        if model is not None and part in model.model_fields:
+            at = model.model_fields[part].annotation
+        else:
+            at = _value_type(at)
+    model = next(_models(at), None)
+    return [] if model is None else list(model.model_fields)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) is not dict:
+        for argument in get_args(annotation):
+            yield from _models(argument)
+
+
+def _value_type(annotation: Any) -> Any:
+    arguments = [argument for argument in get_args(annotation) if argument not in (type(None), Ellipsis)]
+    return arguments[-1] if arguments else None
+
+
+def _nearest(name: str, names: Any) -> str:
+    found = difflib.get_close_matches(name, [str(n) for n in names], n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""

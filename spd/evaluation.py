@@ -1,0 +1,107 @@
+"""One detector on one backbone's features: fit on training images, score test images, measure."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.detectors.registry import build
+from spd.features.store import Features
+from spd.images.cache import ImageCache
+from spd.metrics.by_defect import image_metrics_by_defect
+from spd.metrics.image import image_metrics
+from spd.metrics.pixel import pixel_metrics
+from spd.tensors import TensorWriter
+
+METRIC = (
+    "AU-PR = trapezoid over the precision-recall curve; AP = average precision; pixels of all test images, "
+    "normal ones included; AU-PRO to FPR 0.3; exact, from float32 scores"
+)
+
+
+LABELS = {"padim": "PaDiM", "patchcore": "PatchCore"}
+"""Detectors' names in results and tables."""
+
+
+def evaluate(
+    detector: str,
+    options: PaDiMOptions | PatchCoreOptions,
+    cache_path: str | Path,
+    features_path: str | Path,
+    maps_path: str | Path,
+    *,
+    device: str = "cpu",
+    progress: bool = True,
+) -> dict[str, dict[str, Any]]:
+    """Runs a 1-class detector on every object of an image cache and returns what a table needs.
+
+    Returns object -> {n_train, n_test_normal, n_test_anomaly, classification, segmentation, by_defect,
+    notes}; metrics are fractions in [0, 1], None where undefined; segmentation is None for an object without masks.
+    `maps_path` receives, per object, `NAME/maps` float16 (N, H, W) and `NAME/scores` float32 (N,) of the test
+    images, for pictures: metrics are computed from the float32 maps before. float16 keeps 11 bits of a score;
+    maps are scaled by the power of two in the metadata so that none overflows.
+
+    Raises ValueError naming the object (and image) for data that cannot be scored.
+    """
+    cache, features = ImageCache(cache_path), Features(features_path)
+    results: dict[str, dict[str, Any]] = {}
+    shapes, exponents = {}, {}
+    for name in cache.objects:
+        shape = cache.images(name, "test").shape
+        shapes[f"{name}/maps"] = ("float16", (shape[0], *shape[2:]))
+        shapes[f"{name}/scores"] = ("float32", (shape[0],))
+    kept: dict[str, np.ndarray] = {}
+    for name in tqdm(cache.objects, desc=LABELS[detector], unit="object", disable=not progress):
+        scores, maps, notes = _score(name, detector, options, cache, features, device)
+        results[name] = {**_measure(name, cache, scores, maps), "notes": notes}
+        exponents[name] = int(np.ceil(np.log2(max(float(np.abs(maps).max()), 1e-30)))) if maps.size else 0
+        kept[f"{name}/maps"] = np.ldexp(maps, -exponents[name]).astype(np.float16)
+        kept[f"{name}/scores"] = scores
+    metadata = {"exponents": json.dumps(exponents), "split_hash": json.dumps(cache.split_hash)}
+    with TensorWriter(maps_path, shapes, metadata) as writer:
+        for key, values in kept.items():
+            writer.write(key, values)
+    return results
+
+
+def _score(
+    name: str, detector: str, options: Any, cache: ImageCache, features: Features, device: str
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    height, width = cache.images(name).shape[2:]
+    model = build(detector, options, device)
+    try:
+        model.fit(features.split(name, "train"), names=list(cache.rows(name, "train")["image"]))
+        scores, maps = model.score(
+            features.split(name, "test"), (height, width), names=list(cache.rows(name, "test")["image"])
+        )
+    except ValueError as error:
+        raise ValueError(f"{LABELS[detector]}, object {name}: {error}") from error
+    return scores, maps, [str(note) for note in model.notes]
+
+
+def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray) -> dict[str, Any]:
+    rows = cache.rows(name, "test")
+    anomalous = (rows["label"] == "anomaly").to_numpy()
+    files, masks = list(rows["image"]), cache.masks(name, "test")
+    known = (rows["defect"] != "").to_numpy() | ~anomalous
+    return {
+        "n_train": len(cache.rows(name, "train")),
+        "n_test_normal": int((~anomalous).sum()),
+        "n_test_anomaly": int(anomalous.sum()),
+        "classification": _numbers(image_metrics(scores, anomalous, names=files)),
+        "segmentation": None if masks is None else _numbers(pixel_metrics(maps, masks, names=files)),
+        # Defect types are named by the data set, or not at all.
+        "by_defect": {
+            defect: _numbers(metrics)
+            for defect, metrics in image_metrics_by_defect(
+                scores[known], anomalous[known], list(rows["defect"][known])
+            ).items()
+        },
+    }
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, float | None]:
+    return {key: value for key, value in metrics.items() if key != "note"}

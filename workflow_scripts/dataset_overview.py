@@ -1,0 +1,42 @@
+"""Prints what was found in each data set beside what the publications state."""
+
+from pathlib import Path
+
+from job import running
+
+with running(snakemake):
+    import pandas as pd
+
+    from spd.datasets.manifest import read
+    from spd.datasets.overview import overview, require_stated
+    from spd.provenance import code_version
+    from spd.records import write_record
+    from spd.report.tables import write_overview
+
+    options, datasets = snakemake.params.overview, snakemake.params.datasets
+    frames = []
+    for path in snakemake.input.manifests:
+        dataset = datasets[Path(path).parent.name]
+        frame = overview(read(path), dataset["facts"], dataset["objects"])
+        if dataset["facts"] is not None:
+            require_stated(frame)
+        frames.append(frame)
+    write_overview(
+        pd.concat(frames, ignore_index=True),
+        "dataset_overview",
+        Path(snakemake.output[0]).parent,
+        title=options["title"],
+        caption=options["caption"],
+        preset=snakemake.params.preset,
+        notes=[f"{entry['name']}: {entry['licence']}" for entry in datasets.values()],
+    )
+    write_record(
+        snakemake.output.record,
+        key="table/dataset_overview",
+        experiment="tables",
+        name="dataset_overview",
+        params={"title": options["title"]},
+        metrics={},
+        provenance=code_version(Path(snakemake.scriptdir) / "dataset_overview.py"),
+        artifacts=tuple(path for path in snakemake.output if path != snakemake.output.record),
+    )

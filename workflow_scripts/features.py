@@ -1,0 +1,16 @@
+"""Runs a backbone over an image cache and keeps the stages that detectors read."""
+
+from job import running
+
+with running(snakemake):
+    from spd.features.extraction import extract
+
+    device = snakemake.params.device
+    extract(
+        snakemake.input.backbone,
+        snakemake.input.images,
+        snakemake.params.stages,
+        snakemake.output[0],
+        device=None if device == "auto" else device,
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,86 @@
+"""What every script of a rule shares: the log, the threads, progress, and one line when it fails.
+
+`with running(snakemake) as job:` sends output to the rule's log and echoes its latest line to the terminal
+every few seconds, so that long work is seen to advance without filling the screen.
+"""
+
+import contextlib
+import io
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ECHO_SECONDS = 10
+TAIL_LINES = 8
+
+
+class _Log(io.TextIOBase):
+    """Writes everything to a file and, at most every ECHO_SECONDS, the latest line to the terminal."""
+
+    def __init__(self, path: Path, terminal: Any, label: str) -> None:
+        self.file = path.open("w", encoding="utf-8", errors="backslashreplace")
+        self.terminal, self.label = terminal, label
+        self.echoed = time.monotonic()
+        self.line = ""
+
+    def write(self, text: str) -> int:
+        # A progress bar redraws its line with \r: the log keeps each state on a line of its own.
+        self.file.write(text.replace("\r", "\n"))
+        self.file.flush()
+        self.line = next(
+            (part for part in reversed(text.replace("\r", "\n").split("\n")) if part.strip()), self.line
+        )
+        if self.line and time.monotonic() - self.echoed > ECHO_SECONDS:
+            self.say(self.line.strip())
+        return len(text)
+
+    def say(self, text: str) -> None:
+        """Prints a line to the terminal now."""
+        self.echoed = time.monotonic()
+        print(f"[{self.label}] {text}", file=self.terminal, flush=True)
+
+    def isatty(self) -> bool:
+        return False
+
+
+@contextlib.contextmanager
+def running(snakemake: Any) -> Iterator[_Log]:
+    """Runs the body of a script. A failure ends the process with status 1 after one line on the terminal
+    that says why, the end of the log, its path, and the command that runs just this job again."""
+    _limit_threads(snakemake.threads)
+    path = Path(snakemake.log[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    label = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
+    terminal = sys.stderr
+    log = _Log(path, terminal, label)
+    try:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            yield log
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        expected = isinstance(error, ValueError | OSError | RuntimeError | MemoryError)
+        log.file.write(traceback.format_exc())
+        log.file.flush()
+        reason = " ".join(str(error).split()) or type(error).__name__
+        log.say(f"failed: {reason if expected else f'{type(error).__name__}: {reason}'}")
+        if not expected:
+            for line in path.read_text(encoding="utf-8").splitlines()[-TAIL_LINES:]:
+                print(f"    {line}", file=terminal)
+        target = snakemake.output[0]
+        print(
+            f"    log: {path}\n    only this again: snakemake --cores all {target}", file=terminal, flush=True
+        )
+        sys.exit(1)
+
+
+def _limit_threads(threads: int) -> None:
+    # Before numpy, torch, numba or OpenCV are imported: each reads its variable once.
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    # numba's default layer and MKL's threads slow each other down several times.
+    os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")

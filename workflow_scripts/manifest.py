@@ -1,0 +1,30 @@
+"""Reads one setup of a data set into its manifest."""
+
+from pathlib import Path
+
+from job import running
+
+with running(snakemake):
+    from spd.datasets.manifest import write
+    from spd.datasets.options import DatasetOptions
+    from spd.datasets.registry import make_manifest
+    from spd.provenance import code_version
+    from spd.records import write_record
+
+    name, setup = snakemake.wildcards.dataset, snakemake.wildcards.setup
+    manifest = make_manifest(DatasetOptions(**snakemake.params.dataset), setup, snakemake.params.unpacked)
+    write(manifest, snakemake.output.csv)
+    counts = manifest.counts().drop(columns="object").sum()
+    write_record(
+        snakemake.output.record,
+        key=f"manifest/{name}/{setup}",
+        experiment="data sets",
+        name=f"{manifest.meta['dataset']} {setup}",
+        params={"dataset": manifest.meta["dataset"], "setup": setup, "split_hash": manifest.split_hash},
+        metrics={f"images/{kind}": int(count) for kind, count in counts.items()},
+        provenance={
+            "data_fingerprint": manifest.meta["fingerprint"],
+            **code_version(Path(snakemake.scriptdir) / "manifest.py"),
+        },
+        artifacts=(snakemake.output.csv,),
+    )

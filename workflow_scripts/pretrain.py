@@ -1,0 +1,53 @@
+"""Pre-trains one backbone."""
+
+from pathlib import Path
+
+from job import running
+
+with running(snakemake):
+    import json
+
+    from spd.corpus import Corpus
+    from spd.datasets.manifest import read
+    from spd.methods.options import SPDOptions, parse_recipe
+    from spd.pretrain import pretrain
+    from spd.provenance import code_version, file_sha256
+    from spd.records import write_record
+
+    name, row, seed = snakemake.wildcards.pretraining, snakemake.params.row, int(snakemake.wildcards.seed)
+    recipe, spd = parse_recipe(snakemake.params.recipe), SPDOptions(**snakemake.params.spd)
+    code = code_version(Path(snakemake.scriptdir) / "pretrain.py")
+    corpus = Corpus.from_manifest(read(snakemake.input.manifest), size=snakemake.params.size)
+    pretrain(
+        corpus,
+        architecture=snakemake.params.architecture,
+        recipe=recipe,
+        spd=spd,
+        seed=seed,
+        backbone_path=snakemake.output.backbone,
+        history_path=snakemake.output.history,
+        # Beside the outputs and undeclared: Snakemake deletes what a failed job declared.
+        checkpoint_path=Path(snakemake.output.backbone).with_suffix(".checkpoint"),
+        init=snakemake.input.init or None,
+        device=snakemake.params.device,
+        threads=snakemake.threads,
+        provenance=code,
+    )
+    last = json.loads(Path(snakemake.output.history).read_text().splitlines()[-1])
+    write_record(
+        snakemake.output.record,
+        key=f"backbone/{name}/seed{seed}",
+        experiment="backbones",
+        name=f"{name} seed{seed}",
+        params={
+            "method": row["label"],
+            "spd": row["spd"],
+            "backbone": snakemake.params.architecture,
+            "seed": seed,
+            "eta": spd.eta,
+            **{key: value for key, value in snakemake.params.recipe.items() if not isinstance(value, dict)},
+        },
+        metrics={f"final/{key}": value for key, value in last.items() if isinstance(value, int | float)},
+        provenance={"checkpoint": file_sha256(snakemake.output.backbone), **code},
+        history=snakemake.output.history,
+    )
