@@ -1,0 +1,50 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from spd.methods.options import SPDOptions, digest, parse_recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"method": "simsiam", "queue": 8}, "queue"),
+        ({"method": "byol"}, "method"),
+        ({"method": "moco", "batch": 256, "queue": 1000}, "queue: 1000 is no multiple"),
+        ({"method": "moco", "batch": 48, "queue": 96}, "batch_norm_group"),
+        ({"method": "simclr", "lr": 0}, "lr"),
+        ({"method": "supervised", "held_out": 1.0}, "held_out"),
+    ],
+)
+def test_bad_recipes_are_named(values, named):
+    with pytest.raises(ValidationError, match=named):
+        parse_recipe(values)
+
+
+def test_defaults_are_the_repositories_commands():
+    simsiam, moco, simclr, supervised = (
+        parse_recipe({"method": m}) for m in ("simsiam", "moco", "simclr", "supervised")
+    )
+    assert (simsiam.batch, simsiam.lr, simsiam.weight_decay, simsiam.zero_init_residual) == (512, 0.05, 1e-4, True)
+    assert (moco.batch, moco.lr, moco.lr_scaling, moco.queue, moco.temperature) == (256, 0.03, "none", 65536, 0.2)
+    assert (simclr.batch, simclr.optimiser, simclr.lr, simclr.weight_decay) == (4096, "lars", 0.3, 1e-6)
+    assert (supervised.batch, supervised.lr, supervised.epochs, supervised.schedule) == (256, 0.1, 90, "step")
+    assert simclr.views.strong.interpolation == "bicubic"
+    assert simclr.views.strong.jitter.brightness == 0.8
+    assert simsiam.views.strong.scale == moco.views.strong.scale == (0.2, 1.0)
+    assert supervised.views.strong.grayscale == supervised.views.strong.jitter.p == 0
+
+
+def test_digest_tells_recipes_apart_and_is_stable():
+    a = parse_recipe({"method": "simsiam"})
+    assert digest(a) == digest(parse_recipe({"method": "simsiam", "batch": 512}))
+    assert digest(a) != digest(parse_recipe({"method": "simsiam", "batch": 256}))
+    assert digest(SPDOptions()) != digest(SPDOptions(eta=0.5))
+
+
+def test_options_import_no_torch():
+    code = "import sys, spd.methods.options; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"

@@ -1,0 +1,102 @@
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity, cross_entropy
+
+from spd.methods.build import base, build
+from spd.methods.options import SPDOptions
+from spd.methods.spd import WithSPD
+
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+METHODS = ["simsiam", "moco", "simclr", "supervised"]
+
+
+def models(small_recipe, method, **spd):
+    """The base method and the same one with the SPD term, from the same seed."""
+    built = []
+    for options in (None, SPDOptions(**spd)):
+        torch.manual_seed(0)
+        built.append(build("resnet10_w4", small_recipe(method), options, classes=3))
+    return built
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_eta_0_is_the_base_method_itself(small_recipe, method):
+    plain, zero = models(small_recipe, method, eta=0)
+    assert not isinstance(zero, WithSPD)
+    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), zero.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_starts_from_the_same_weights_with_spd(small_recipe, method):
+    plain, with_spd = models(small_recipe, method, eta=0.5)
+    state = base(with_spd).state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in plain.state_dict().items())
+
+
+@pytest.mark.parametrize("method", ["simsiam", "moco", "simclr"])
+def test_the_term_is_eta_times_cos_minus_less_cos_plus(small_recipe, small_views, method):
+    plain, model = models(small_recipe, method, eta=0.5)
+    expected = plain(small_views, LABELS, 3)["loss"]
+    out = model(small_views, LABELS, 3)
+    torch.testing.assert_close(out["base"], expected.detach())
+    plus, minus = (cosine_similarity(out["z"], out[f"z_{name}"], dim=1).mean() for name in ("plus", "minus"))
+    torch.testing.assert_close(out["spd"], (minus - plus).detach())
+    torch.testing.assert_close(out["loss"], out["base"] + 0.5 * out["spd"])
+    torch.testing.assert_close((out["cos_plus"], out["cos_minus"]), (plus.detach(), minus.detach()))
+
+
+def test_supervised_has_a_binary_classifier_on_the_pooled_feature(small_recipe, small_views):
+    plain, model = models(small_recipe, "supervised", eta=0.1)
+    expected = plain(small_views, LABELS, 0)["loss"]
+    out = model(small_views, LABELS, 0)
+    backbone = base(model).backbone
+    logits = model.perturbed(torch.cat([backbone(small_views["plus"]), backbone(small_views["minus"])]))
+    term = cross_entropy(logits, torch.tensor([0] * 8 + [1] * 8))
+    torch.testing.assert_close(out["spd"], term.detach())
+    torch.testing.assert_close(out["loss"], expected + 0.1 * term)
+
+
+@pytest.mark.parametrize("method", ["simsiam", "supervised"])
+@pytest.mark.parametrize(("objective", "has_classifier"), [("cosine", False), ("xent", True)])
+def test_the_objective_can_be_chosen_for_every_method(
+    small_recipe, small_views, method, objective, has_classifier
+):
+    _, model = models(small_recipe, method, objective=objective)
+    assert (model.perturbed is not None) == has_classifier
+    model(small_views, LABELS, 0)["loss"].backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(("stop_gradient", "flows"), [("none", True), ("both", False)])
+def test_stop_gradient(small_recipe, small_views, stop_gradient, flows):
+    _, model = models(small_recipe, "simclr", eta=1.0, stop_gradient=stop_gradient)
+    views = {name: x.requires_grad_(name in ("plus", "minus")) for name, x in small_views.items()}
+    out = model(views, LABELS, 0)
+    gradient = torch.autograd.grad(out["loss"], [views["plus"], views["minus"]], allow_unused=True)
+    assert [g is not None for g in gradient] == [flows, flows]
+    # the anchor is pulled and pushed either way
+    plain, _ = models(small_recipe, "simclr")
+    base_gradient = torch.autograd.grad(plain(small_views, LABELS, 0)["loss"], plain.backbone.conv1.weight)[0]
+    model.zero_grad()
+    model(small_views, LABELS, 0)["loss"].backward()
+    assert not torch.allclose(base(model).backbone.conv1.weight.grad, base_gradient, rtol=1e-3)
+
+
+def test_the_image_itself_as_anchor(small_recipe, small_views):
+    _, model = models(small_recipe, "simclr", anchor="image")
+    out = model(small_views, LABELS, 0)
+    z = base(model).embed(small_views["anchor"])
+    torch.testing.assert_close(out["cos_plus"], cosine_similarity(z, out["z_plus"], dim=1).mean())
+
+
+def test_moco_keeps_the_spd_views_out_of_the_queue(small_recipe, small_views):
+    plain, model = models(small_recipe, "moco")
+    for m in (plain, model):
+        m(small_views, LABELS, 0)
+        base(m).after_step()
+    assert torch.equal(plain.queue, base(model).queue)
+
+
+def test_xent_without_gradient_is_refused(small_recipe):
+    with pytest.raises(ValueError, match="stop_gradient"):
+        models(small_recipe, "supervised", stop_gradient="both")

@@ -1,0 +1,73 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from spd.batchnorm import GhostBatchNorm, GlobalBatchNorm, convert
+from spd.distributed import world_size
+
+
+def trained(norm, batches):
+    norm.train()
+    outputs = [norm(x) for x in batches]
+    return outputs, norm.state_dict()
+
+
+@pytest.mark.parametrize("shape", [(8, 3, 5, 5), (8, 3)])
+def test_in_one_process_global_is_torchs(shape):
+    peer = nn.BatchNorm2d(3) if len(shape) == 4 else nn.BatchNorm1d(3)
+    ours = convert(nn.Sequential(copy.deepcopy(peer)), "global")[0]
+    assert isinstance(ours, GlobalBatchNorm)
+    assert world_size() == 1
+    batches = [torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    (expected, expected_state), (got, state) = trained(peer, batches), trained(ours, batches)
+    for a, b in zip(got, expected, strict=True):
+        assert torch.equal(a, b)
+    assert all(torch.equal(state[key], expected_state[key]) for key in expected_state)
+
+
+def test_ghost_normalises_each_group_by_itself():
+    torch.manual_seed(0)
+    x = torch.randn(8, 3, 4, 4, requires_grad=True)
+    ghost = convert(nn.Sequential(nn.BatchNorm2d(3)), "ghost", group=4)[0]
+    peer = nn.BatchNorm2d(3)
+    weights = torch.randn(8, 3, 4, 4)
+    expected = torch.cat([peer(part) for part in x.split(4)])
+    got = ghost(x)
+    torch.testing.assert_close(got, expected)
+    gradients = [torch.autograd.grad((y * weights).sum(), x)[0] for y in (got, expected)]
+    torch.testing.assert_close(*gradients)
+    # one update, with the mean of the groups' statistics (unbiased variance, as torch's)
+    variances = torch.stack([part.var((0, 2, 3)) for part in x.split(4)]).mean(0)
+    torch.testing.assert_close(ghost.running_mean, 0.1 * x.mean((0, 2, 3)))
+    torch.testing.assert_close(ghost.running_var, 0.9 + 0.1 * variances)
+
+
+def test_ghost_with_one_group_is_torchs():
+    x = torch.randn(6, 3, 4, 4)
+    ghost, peer = convert(nn.Sequential(nn.BatchNorm2d(3)), "ghost", group=32)[0], nn.BatchNorm2d(3)
+    torch.testing.assert_close(ghost(x), peer(x))
+    ghost.eval(), peer.eval()
+    torch.testing.assert_close(ghost(x), peer(x))
+
+
+def test_ghost_refuses_a_batch_that_its_groups_do_not_fill():
+    ghost = GhostBatchNorm(3)
+    ghost.group = 4
+    with pytest.raises(ValueError, match="batch_norm_group 4"):
+        ghost(torch.randn(6, 3))
+    with pytest.raises(ValueError, match="expected"):
+        ghost(torch.randn(6))
+
+
+def test_conversion_keeps_parameters_keys_and_affine():
+    network = nn.Sequential(
+        nn.Linear(3, 4), nn.BatchNorm1d(4, affine=False), nn.Sequential(nn.BatchNorm1d(4))
+    )
+    keys, parameters = list(network.state_dict()), [id(p) for p in network.parameters()]
+    convert(network, "global", momentum=0.2)
+    assert list(network.state_dict()) == keys
+    assert [id(p) for p in network.parameters()] == parameters
+    assert network[1].weight is None
+    assert network[2][0].momentum == 0.2
