@@ -1,5 +1,6 @@
 """What a data set's images were: a hash that changes when they do."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -33,24 +34,35 @@ def archive_fingerprint(path: str | os.PathLike[str]) -> str:
     same.
     """
     path = Path(path)
-    stat = path.stat()
-    sidecar = path.with_name(f".{path.name}.sha256.json")
-    state = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     try:
-        known = json.loads(sidecar.read_text())
-        if {k: known[k] for k in state} == state:
+        known = json.loads(_sidecar(path).read_text())
+        if known["size"] == path.stat().st_size and known["mtime_ns"] == path.stat().st_mtime_ns:
             return known["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # none yet, or not readable: hash the file
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    try:
-        temporary = sidecar.with_name(f"{sidecar.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({**state, "sha256": digest}))
-        temporary.replace(sidecar)
-    except OSError:
-        pass  # a read-only folder: the hash is computed anew next time
+        pass  # none yet, or not readable
+    digest = file_sha256(path)
+    remember_fingerprint(path, digest)
     return digest
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remember_fingerprint(path: Path, sha256: str) -> None:
+    """Keeps an archive's SHA-256 for `archive_fingerprint`, if its folder can be written to."""
+    stat = path.stat()
+    state = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256}
+    temporary = path.with_name(f".{path.name}.sha256.{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        temporary.write_text(json.dumps(state))
+        temporary.replace(_sidecar(path))
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256.json")
 
 
 def _walk(
