@@ -1,4 +1,4 @@
-"""Colour jitter and grayscale as torchvision has them, each image of a batch with its own factors and order."""
+"""Colour jitter and grayscale as torchvision has them, each image with its own factors and order."""
 
 from itertools import permutations
 

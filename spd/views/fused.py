@@ -1,7 +1,7 @@
 """The same formulas as crop, colour, blur and smoothblend, fused per image for CPUs (compiled by numba).
 
-Every operation runs row by row over planes that stay in the cache, in float32. Batched tensor operations, which
-suit a GPU, move each intermediate result of the whole batch through memory instead.
+Every operation runs row by row over planes that stay in the cache, in float32. Batched tensor operations,
+which suit a GPU, move each intermediate result of the whole batch through memory instead.
 """
 
 import math
@@ -60,8 +60,8 @@ def apply_crop(images: Tensor, boxes: np.ndarray, flip: np.ndarray, size: int, i
 def apply_local_(images: Tensor, draws: dict, foreground: str) -> Tensor:
     """SmoothBlend or CutPaste on the CPU, in place.
 
-    images: float32 (B, 3, S, S) in [0, 1], contiguous; draws: see `smoothblend.draw_local`; foreground: image |
-    zero. Returns the images.
+    images: float32 (B, 3, S, S) in [0, 1], contiguous; draws: see `smoothblend.draw_local`; foreground: image
+    or zero. Returns the images.
     """
     arguments = (
         images.numpy(),

@@ -4,9 +4,9 @@
     views = apply(images[start:stop], sizes[start:stop], slice_draws(draws, start, stop), options)
 
 Each view has a random stream of its own and each image a row of it. So the views of a step are the same for
-any number of ranks, and leaving `plus` and `minus` out (eta = 0) leaves `q` and `k` bitwise as they are. On a CPU
-the kernels of `fused` do the work, elsewhere the batched tensor operations of `crop`, `colour`, `blur` and
-`smoothblend`; both compute the same formulas.
+any number of ranks, and leaving `plus` and `minus` out (eta = 0) leaves `q` and `k` bitwise as they are. On a
+CPU the kernels of `fused` do the work, elsewhere the batched tensor operations of `crop`, `colour`, `blur`
+and `smoothblend`; both compute the same formulas.
 """
 
 import zlib
@@ -123,7 +123,7 @@ def apply_global(
     Returns float32 (B, 3, size, size) in [0, 1].
     """
     boxes = crop.crop_boxes(draws, sizes, (images.shape[2], images.shape[3]), options.ratio)
-    if images.device.type == "cpu":
+    if _fused_kernels_serve(images):
         return fused.apply_global(images, boxes, draws, options.size, options.interpolation)
     views = crop.apply_crop(images, boxes, draws["flip"], options.size, options.interpolation)
     views = colour.apply_jitter(views, draws["factors"], draws["order"])
@@ -132,9 +132,9 @@ def apply_global(
 
 
 def apply_local(views: Tensor, draws: dict[str, np.ndarray], options: LocalOptions) -> Tensor:
-    """The local change on views (B, 3, S, S) in [0, 1], which the caller gives up: they may be overwritten."""
+    """The local change on views (B, 3, S, S) in [0, 1] that the caller gives up: they may be overwritten."""
     draws = {key.removeprefix("local_"): value for key, value in draws.items() if key.startswith("local_")}
-    if views.device.type == "cpu":
+    if _fused_kernels_serve(views):
         return fused.apply_local_(views, draws, options.foreground)
     return smoothblend.apply_local(views, draws, options.foreground)
 
@@ -143,17 +143,21 @@ def whole_image(images: Tensor, size: int) -> Tensor:
     """The whole images resized to (size, size), antialiased: uint8 (B, 3, H, W) to float32 in [0, 1]."""
     boxes = np.tile([0, 0, images.shape[2], images.shape[3]], (len(images), 1))
     flip = np.zeros(len(images), dtype=bool)
-    if images.device.type == "cpu":
+    if _fused_kernels_serve(images):
         return fused.apply_crop(images, boxes, flip, size, "bilinear")
     return crop.apply_crop(images, boxes, flip, size, "bilinear")
 
 
 def normalise(views: Tensor, options: ViewsOptions) -> Tensor:
     """(value - mean) / std per channel of views that the caller gives up: they may be overwritten."""
-    if views.device.type == "cpu":
+    if _fused_kernels_serve(views):
         return fused.normalise_(views, options.mean, options.std)
     mean, std = (torch.tensor(v, device=views.device)[:, None, None] for v in (options.mean, options.std))
     return (views - mean) / std
+
+
+def _fused_kernels_serve(images: Tensor) -> bool:
+    return images.device.type == "cpu"
 
 
 def _check(names: tuple[str, ...], options: ViewsOptions) -> None:
