@@ -59,7 +59,7 @@ def summarise(values: Mapping[Key, float | None]) -> Summary:
     `values`: every (seed, draw, object) of a full grid; None = undefined there. An object that is undefined in any run is left
     out of all of them, so that every run averages the same objects. Raises ValueError naming a cell missing from the grid.
     """
-    grid, _, _, missing = _grid(values)
+    grid, missing = _grid(values)
     if grid.shape[2] == 0:
         return Summary(None, None, grid.shape[0] * grid.shape[1], missing)
     runs = grid.mean(axis=2).ravel()
@@ -89,7 +89,7 @@ def paired_effect(
         key: None if with_spd[key] is None or without[key] is None else with_spd[key] - without[key]
         for key in without
     }
-    grid, _, _, missing = _grid(differences)
+    grid, missing = _grid(differences)
     n = grid.shape[0] * grid.shape[1]
     if grid.shape[2] == 0:
         return Effect(None, None, None, n, (), missing)
@@ -164,10 +164,9 @@ def weighted_metric(metric: str, scores: np.ndarray, labels: np.ndarray, counts:
     fp = np.cumsum(counts[:, order] * ~labels[order], axis=1)[:, ends]
     positives, negatives = tp[:, -1:], fp[:, -1:]
     new = np.diff(tp, axis=1, prepend=0)
-    fp_before = np.diff(fp, axis=1, prepend=0)
-    fp_before = fp - fp_before
+    fp_above = np.concatenate([np.zeros_like(fp[:, :1]), fp[:, :-1]], axis=1)
     if metric == "AU-ROC":
-        return 1 - (new * (fp + fp_before)).sum(axis=1) / (2 * positives * negatives)[:, 0]
+        return 1 - (new * (fp + fp_above)).sum(axis=1) / (2 * positives * negatives)[:, 0]
     if metric == "F1-max":
         return (2 * tp / (tp + fp + positives)).max(axis=1)
     at = tp / np.maximum(tp + fp, 1)
@@ -191,13 +190,13 @@ def _axes(values: Mapping[Key, object]) -> tuple[list[int], list[int], list[str]
     return seeds, draws, objects
 
 
-def _grid(values: Mapping[Key, float | None]) -> tuple[np.ndarray, list[int], list[int], tuple[str, ...]]:
+def _grid(values: Mapping[Key, float | None]) -> tuple[np.ndarray, tuple[str, ...]]:
     """(seeds, draws, objects defined in every run) float64, and the objects left out."""
     seeds, draws, objects = _axes(values)
     missing = tuple(o for o in objects if any(values[s, d, o] is None for s in seeds for d in draws))
     kept = [o for o in objects if o not in missing]
     grid = np.array([[[values[s, d, o] for o in kept] for d in draws] for s in seeds], np.float64)
-    return grid.reshape(len(seeds), len(draws), len(kept)), seeds, draws, missing
+    return grid.reshape(len(seeds), len(draws), len(kept)), missing
 
 
 def _shares(rng: np.random.Generator, resamples: int, size: int) -> np.ndarray:
