@@ -55,7 +55,7 @@ def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list
 def facts(name: str, preset: str | None, cells: list[Cell]) -> list[tuple[str, str]]:
     """Provenance as pairs of a word and a text, free of anything that changes between identical runs."""
     if not cells:
-        return [("Rebuild", _command(name, preset))]
+        return [("Rebuild", rebuild_command(name, preset))]
     return [
         ("Preset", preset or ""),
         ("Code", _code(cells)),
@@ -64,7 +64,7 @@ def facts(name: str, preset: str | None, cells: list[Cell]) -> list[tuple[str, s
         *(("Metrics", text) for text in _distinct(cell.provenance.metric for cell in cells)),
         ("Runs", _runs(cells)),
         ("Backbones", _backbones(cells)),
-        ("Rebuild", _command(name, preset)),
+        ("Rebuild", rebuild_command(name, preset)),
     ]
 
 
@@ -129,7 +129,8 @@ def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def _command(name: str, preset: str | None) -> str:
+def rebuild_command(name: str, preset: str | None) -> str:
+    """The command that makes a target again."""
     return f"snakemake --cores all {name}" + (
         "" if preset in (None, "demo") else f" --config preset={preset}"
     )

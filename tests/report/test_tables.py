@@ -290,7 +290,7 @@ def test_latex_columns_agree(padim, options, tmp_path, suffix):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt install texlive-latex-base")
 def test_latex_compiles(padim, options, tmp_path):
     write_table(padim(), "t", options(rows=NAMES, published=["poster_ablation"]), tmp_path)
-    preamble = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
+    preamble = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx,longtable}"
     inputs = r"\input{t}\input{t_objects}"
     (tmp_path / "main.tex").write_text(preamble + r"\begin{document}" + inputs + r"\end{document}")
     done = subprocess.run(

@@ -1,0 +1,126 @@
+import pandas as pd
+import pytest
+
+from spd.report.claims import COLUMNS, claims, verdict, write_claims
+from spd.report.tidy import tidy
+
+
+@pytest.mark.parametrize(
+    ("sign", "effect", "low", "high", "expected"),
+    [
+        (1, 2.0, 0.5, 3.0, "holds"),
+        (-1, -2.0, -3.0, -0.5, "holds"),
+        (1, -2.0, -3.0, -0.5, "contradicted"),
+        (-1, 2.0, 0.5, 3.0, "contradicted"),
+        (1, 2.0, -0.1, 3.0, "undecided"),
+        (1, 2.0, 0.0, 3.0, "undecided"),
+        (1, 2.0, None, None, "undecided"),
+        (0, 2.0, 0.5, 3.0, "no sign claimed"),
+        (1, None, None, None, "no results"),
+    ],
+)
+def test_verdicts(sign, effect, low, high, expected):
+    assert verdict(sign, effect, low, high) == expected
+
+
+@pytest.fixture
+def fewshot(cells, cell_content, options):
+    """Three objects, 5 shots, 2 draws: SimSiam gains 2, 3, 4 points, MoCo loses as much, Sup 2, -2, 3."""
+    gains = {"SimSiam": (0.02, 0.03, 0.04), "MoCo": (-0.02, -0.03, -0.04), "Sup": (0.02, -0.02, 0.03)}
+    contents, rows = [], []
+    for label, by_object in gains.items():
+        for spd in ("none", "spd"):
+            rows.append(f"{label}_{spd}")
+            for draw in range(2):
+                numbers = {
+                    name: {"AU-PR": 0.5 + 0.1 * draw + gain * (spd == "spd")}
+                    for name, gain in zip("abc", by_object, strict=True)
+                }
+                contents.append(
+                    cell_content(
+                        rows[-1], label=label, spd=spd, setup="2cls_fewshot", detector="classifier", shots=5,
+                        draw=draw, classification=numbers,
+                    )
+                )  # fmt: skip
+    return tidy(cells(*contents), "x", options(setup="2cls_fewshot", detector=None, rows=rows))
+
+
+def one(frame, claim):
+    found = frame[frame["claim"] == claim]
+    assert len(found) == 1, list(frame["claim"])
+    return found.iloc[0]
+
+
+SIGN = "twoclass_fewshot_VisA_{}_5_classification_AU-PR"
+
+
+def test_signs_by_hand(fewshot):
+    frame = claims({"twoclass_fewshot": fewshot})
+    simsiam = one(frame, SIGN.format("SimSiam"))
+    assert (simsiam.published, simsiam.verdict) == (4.2, "holds")
+    assert simsiam.effect == pytest.approx(3.0) and 2 <= simsiam.ci_low < 3 < simsiam.ci_high <= 4
+    assert one(frame, SIGN.format("MoCo")).verdict == "contradicted"  # the poster has +0.3
+    sup = one(frame, SIGN.format("Sup"))
+    assert (sup.verdict, sup.effect) == ("undecided", pytest.approx(1.0))
+    assert one(frame, SIGN.format("SimCLR")).verdict == "no results"
+
+
+def test_take_aways_by_hand(fewshot):
+    frame = claims({"twoclass_fewshot": fewshot})
+    ssl = one(frame, "ssl")  # SimSiam and MoCo cancel in every object
+    assert ssl.effect == pytest.approx(0.0, abs=1e-9) and ssl.n == 3
+    sup = one(frame, "sup")
+    assert sup.effect == pytest.approx(1.0) and sup.verdict == "undecided" and sup.resampled == "objects"
+    wins = one(frame, "sup_wins_twoclass_fewshot_classification")
+    # With both rows: SimSiam gains half of 2, 3, 4; Sup half of 2, -2, 3; the best SSL method is SimSiam.
+    assert "SimSiam" in wins.statement
+    assert wins.effect == pytest.approx((0 - 2.5 - 0.5) / 3)
+    assert one(frame, "moco_wins_fewshot_segmentation").verdict == "no results"
+
+
+def test_the_poster_supports_its_own_ablation():
+    frame = claims({})
+    assert (frame["verdict"] == "no results").all()
+    # Means over VisA and MVTec-AD, two tasks, two metrics, from the printed table.
+    eta = (2.3 + 1.9 + 0.7 - 0.3 + 0.8 + 3.1 + 1.9 + 0.3) / 8
+    assert one(frame, "spd_eta0.5").published == pytest.approx(eta)
+    wide = (1.6 + 2.7 + 0.6 + 0.1 + 0.4 + 0.7 + 1.2 + 0.6) / 8
+    assert one(frame, "wide").published == pytest.approx(wide)
+    assert one(frame, "xent_harms").published > 5
+
+
+def test_every_published_sign_is_claimed():
+    frame = claims({})
+    signs = frame[frame["kind"] == "sign"]
+    assert len(signs) == 42 and signs["claim"].is_unique and tuple(frame.columns) == COLUMNS
+
+
+def test_the_larger_backbone_is_told_by_what_it_does_not_vary(cells, cell_content, options):
+    values = {
+        ("narrow", "none"): 0.5, ("narrow", "spd"): 0.6, ("narrow", "spd_eta0.5"): 0.55,
+        ("wide", "none"): 0.7, ("wide", "spd"): 0.72,
+    }  # fmt: skip
+    contents = [
+        cell_content(f"{b}_{s}", label="SimSiam", spd=s, backbone=b, classification={"x": {"AU-PR": v}})
+        for (b, s), v in values.items()
+    ]
+    ablation = tidy(cells(*contents), "ablation", options(rows=[f"{b}_{s}" for b, s in values]))
+    frame = claims({"ablation": ablation})
+    assert one(frame, "wide").effect == pytest.approx(2.0)
+    assert one(frame, "spd_eta0.5").effect == pytest.approx(5.0)
+    without_eta = ablation[ablation["spd"] != "spd_eta0.5"]
+    assert one(claims({"ablation": without_eta}), "wide").verdict == "no results"
+
+
+def test_tables_read_back_from_csv_say_the_same(fewshot, tmp_path):
+    fewshot.to_csv(tmp_path / "t.csv", index=False)
+    again = claims({"twoclass_fewshot": pd.read_csv(tmp_path / "t.csv")})
+    pd.testing.assert_frame_equal(again, claims({"twoclass_fewshot": fewshot}))
+
+
+def test_files(fewshot, tmp_path):
+    paths = write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="demo")
+    assert {p.name for p in paths} == {f"claims.{s}" for s in ("csv", "md", "tex", "html")}
+    text = (tmp_path / "claims.md").read_text()
+    assert "Not a result" in text
+    assert "| +4.2 | holds | +3.0 |" in text
