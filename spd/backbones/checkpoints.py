@@ -12,10 +12,8 @@ from torch.serialization import safe_globals
 from spd.tensors import open_tensors
 
 
-class _Inert(dict):
+class _Inert:
     """Stands for every pickled class that is not a tensor's: takes anything, keeps and does nothing."""
-
-    __hash__ = object.__hash__
 
     def __new__(cls, *args, **kwargs):
         return super().__new__(cls)
@@ -26,8 +24,8 @@ class _Inert(dict):
     def __setstate__(self, state):
         pass
 
-    def __setitem__(self, key, value):
-        pass
+
+_REFUSALS = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError, TypeError)
 
 
 def read_state_dict(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
@@ -54,9 +52,7 @@ def read_state_dict(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
             tensors = tensors[container]
             break
     if not isinstance(tensors, dict):
-        raise ValueError(
-            f"{path} holds a {type(tensors).__name__}, not a state dict; save model.state_dict()"
-        )
+        raise ValueError(f"{path} holds a whole object, not a state dict; save model.state_dict() instead")
     state = {key: value for key, value in tensors.items() if isinstance(value, Tensor)}
     if not state:
         keys = ", ".join(map(str, list(tensors)[:5]))
@@ -74,30 +70,23 @@ def _read_pickle(path: Path) -> tuple[object, list[str]]:
     while True:
         try:
             with safe_globals([(_Inert, name) for name in stubs]), warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # of deprecated storages, which no reader can do anything about
+                warnings.simplefilter("ignore")  # deprecated storages: no reader can do anything about them
                 return torch.load(path, map_location="cpu", weights_only=True), sorted(stubs)
-        except (
-            pickle.UnpicklingError,
-            RuntimeError,
-            EOFError,
-            LookupError,
-            AttributeError,
-            TypeError,
-        ) as error:
-            # the reader names one class at a time; modules that reach the system (os, sys) it refuses for good
+        except _REFUSALS as error:
+            # one class is named at a time; modules that reach the system (os, sys) are refused for good
             unknown = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
-            if unknown is None or unknown[1] in stubs:
+            name = unknown and (unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}")
+            if name is None or name in stubs:
                 raise ValueError(_refusal(path, str(error))) from error
-            stubs.append(unknown[1])
+            stubs.append(name)
 
 
 def _refusal(path: Path, message: str) -> str:
-    reason = next((line for line in message.splitlines() if "GLOBAL" in line or "tar format" in line), "")
+    telling = ("is blocked", "Can only", "tar format")
+    reason = next((line.strip() for line in message.splitlines() if any(t in line for t in telling)), "")
     return (
         f"{path} holds more than tensors, or is no checkpoint, and is not read"
-        f"{f' ({reason.strip()})' if reason else ''}; where you trust it, load it once and keep only its "
+        f"{f' ({reason})' if reason else ''}; where you trust it, load it once and keep only its "
         f"state dict: "
         "torch.save(model.state_dict(), ...)"
     )

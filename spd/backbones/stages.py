@@ -30,11 +30,12 @@ def stage_names(model: nn.Module) -> tuple[str, ...]:
 class StageNetwork(nn.Module):
     """x (B, 3, H, W) -> {stage: (B, C, h, w)}; nothing behind the last stage asked for is kept or computed.
 
-    A vision transformer's tokens come as a map, without class token and final norm. The model is taken apart:
-    do not use it afterwards. Raises ValueError for a stage that the model does not have, with those it has.
+    A vision transformer's tokens come as a map, without class token and final norm; its position embeddings
+    are resampled to `image_size` (H, W), where given. The model is taken apart: do not use it afterwards.
+    Raises ValueError for a stage that the model does not have, with those it has.
     """
 
-    def __init__(self, model: nn.Module, stages: Sequence[str]):
+    def __init__(self, model: nn.Module, stages: Sequence[str], *, image_size: tuple[int, int] | None = None):
         super().__init__()
         known = stage_names(model)
         unknown = [stage for stage in stages if stage not in known]
@@ -49,6 +50,8 @@ class StageNetwork(nn.Module):
             )
             self.model = None
         else:
+            if image_size is not None and hasattr(model, "set_input_size"):
+                model.set_input_size(img_size=image_size)  # position embeddings are resampled
             model.prune_intermediate_layers(self._indices, prune_norm=True, prune_head=True)
             self.model = model
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from spd.backbones.files import load
@@ -45,8 +45,10 @@ def extract(
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        network = Network(backbone_path, stages, precision=precision, device=device)
         chosen = cache.objects if objects is None else list(objects)
+        network = Network(
+            backbone_path, stages, cache.images(chosen[0]).shape[2:], precision=precision, device=device
+        )
         shapes = {
             f"{name}/{stage}": ("float32", (len(cache.rows(name)), *maps.shape[1:]))
             for name in chosen
@@ -84,32 +86,41 @@ class Network:
     """uint8 images -> stage maps: a backbone file cut, folded and laid out for inference."""
 
     def __init__(
-        self, backbone_path: Path | str, stages: Sequence[str], *, precision: str, device: torch.device
+        self,
+        backbone_path: Path | str,
+        stages: Sequence[str],
+        image_size: tuple[int, int],
+        *,
+        precision: str = "float32",
+        device: torch.device | str = "cpu",
     ):
+        """image_size: (H, W) of the images; a vision transformer takes no other."""
         model, metadata = load(backbone_path)
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be float32 or bfloat16, not {precision!r}")
-        network = StageNetwork(model, stages).eval()
+        network = StageNetwork(model, stages, image_size=image_size).eval()
         self.stages = network.stages
-        self._device, self._dtype = device, getattr(torch, precision)
-        self._network: nn.Module = network.to(device)
+        self._device, self._dtype = torch.device(device), getattr(torch, precision)
+        self._network = network.to(device)
         self._mean = torch.tensor(metadata.mean, device=device).view(3, 1, 1)
         self._std = torch.tensor(metadata.std, device=device).view(3, 1, 1)
-        self._prepared = False
+        # noise, since a constant image could hide a wrong fold
+        example = torch.randn(2, 3, *image_size, generator=torch.Generator().manual_seed(0))
+        try:
+            fold_batchnorm(self._network, example.to(device))
+        except AssertionError as error:  # timm's way to say that a size does not suit an architecture
+            raise ValueError(
+                f"{metadata.architecture} cannot take images of {image_size[1]} x {image_size[0]} pixels: {error}"
+            ) from error
+        self._network.to(self._dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> dict[str, Tensor]:
         """images: uint8 (B, 3, H, W) -> {stage: float32 (B, C, h, w)} on the device."""
         x = torch.from_numpy(np.array(images)).to(self._device)  # copied: the cache is read-only
-        x = ((x.float() / 255 - self._mean) / self._std).to(memory_format=torch.channels_last)
-        if not self._prepared:
-            # noise, not x: a constant image could hide a wrong fold
-            fold_batchnorm(
-                self._network, torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
-            )
-            self._network.to(self._dtype, memory_format=torch.channels_last)
-            self._prepared = True
-        return {stage: maps.float() for stage, maps in self._network(x.to(self._dtype)).items()}
+        x = (x.float() / 255 - self._mean) / self._std
+        x = x.to(self._dtype, memory_format=torch.channels_last)
+        return {stage: maps.float() for stage, maps in self._network(x).items()}
 
 
 def _check_finite(maps: Tensor, image_name, stage: str) -> None:
