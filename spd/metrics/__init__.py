@@ -1,1 +1,1 @@
-"""Exact threshold metrics of image and pixel scores, their curves, and their aggregation over runs and objects."""
+"""Exact threshold metrics of image and pixel scores, their curves, and their aggregation over runs."""

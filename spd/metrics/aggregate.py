@@ -1,4 +1,4 @@
-"""From one value an object and run to the numbers of a table: means, deviations, and the paired SPD effect."""
+"""From one value an object and run to the numbers of a table: means, deviations, the paired SPD effect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Effect(NamedTuple):
     n: int
     """Number of runs (seed, draw)."""
     resampled: tuple[str, ...]
-    """What the interval resamples, of "seeds", "draws", "objects", "images": those of which there are at least two."""
+    """What is resampled, of "seeds", "draws", "objects" and "images"; never what there is one of."""
     missing: tuple[str, ...]
 
 
@@ -56,8 +56,9 @@ def mean_over_objects(values: Mapping[str, float | None]) -> Summary:
 def summarise(values: Mapping[Key, float | None]) -> Summary:
     """Per object, then the unweighted mean over objects, then mean and deviation over seeds and draws.
 
-    `values`: every (seed, draw, object) of a full grid; None = undefined there. An object that is undefined in any run is left
-    out of all of them, so that every run averages the same objects. Raises ValueError naming a cell missing from the grid.
+    `values`: every (seed, draw, object) of a full grid; None = undefined there. An object that is undefined
+    in any run is left out of all of them, so that every run averages the same objects. Raises ValueError
+    naming a cell missing from the grid.
     """
     grid, missing = _grid(values)
     if grid.shape[2] == 0:
@@ -74,11 +75,12 @@ def paired_effect(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Effect:
-    """Mean of `with - without`, paired by seed, draw and object, and a percentile bootstrap interval at `level`.
+    """Mean of `with - without`, paired by seed, draw and object, and its bootstrap interval at `level`.
 
-    Each replicate draws seeds, draws and objects with replacement, independently of one another, and averages the differences of
-    the drawn cells (crossed, or "pigeonhole", bootstrap: Owen, Annals of Applied Statistics 2007). A factor with one
-    level cannot be resampled: the interval then says nothing about it, and with no factor left it is None.
+    Each replicate draws seeds, draws and objects with replacement, independently of one another, and
+    averages the differences of the drawn cells (crossed, or "pigeonhole", bootstrap: Owen, Annals of Applied
+    Statistics 2007); the interval is made of percentiles. A factor with one level cannot be resampled: the
+    interval then says nothing about it, and with no factor left it is None.
     """
     if with_spd.keys() != without.keys():
         odd = sorted(with_spd.keys() ^ without.keys())[0]
@@ -99,8 +101,8 @@ def paired_effect(
     if not names:
         return Effect(float(grid.mean()), None, None, n, (), missing)
     rng = np.random.default_rng(seed)
-    shares = [_shares(rng, resamples, size) for size in grid.shape]
-    replicates = np.einsum("bs,bd,bo,sdo->b", *shares, grid, optimize=True)
+    counts = [_counts(rng, resamples, size) for size in grid.shape]
+    replicates = np.einsum("bs,bd,bo,sdo->b", *counts, grid) / grid.size
     low, high = _interval(replicates, level)
     return Effect(float(grid.mean()), low, high, n, names, missing)
 
@@ -113,11 +115,12 @@ def bootstrap_image_effect(
     resamples: int = 2_000,
     seed: int = 0,
 ) -> Effect:
-    """As `paired_effect` for an image metric, but each replicate also redraws the test images of every object.
+    """As `paired_effect` for an image metric, but each replicate also redraws every object's test images.
 
-    `scores`: a full grid (seed, draw, object). Images are drawn with replacement within each class, so that prevalence stays; the
-    same images for both sides and for all runs of an object. `metric`: AU-ROC, AU-PR, AP or F1-max; the effect is in [-1, 1].
-    Raises ValueError for an unknown metric, labels that differ between runs of an object, or one class only.
+    `scores`: a full grid (seed, draw, object). Images are drawn with replacement within each class, so that
+    prevalence stays; the same images for both sides and for all runs of an object. `metric`: AU-ROC, AU-PR,
+    AP or F1-max; the effect is in [-1, 1]. Raises ValueError for an unknown metric, labels that differ
+    between runs of an object, or one class only.
     """
     if metric not in ("AU-ROC", "AU-PR", "AP", "F1-max"):
         raise ValueError(f"unknown metric {metric!r}; use AU-ROC, AU-PR, AP or F1-max")
@@ -145,15 +148,15 @@ def bootstrap_image_effect(
                     metric, pair.without, labels, counts
                 )
                 point[s, d, o], replicates[:, s, d, o] = effect[0], effect[1:]
-    shares = [_shares(rng, resamples, size) for size in point.shape]
-    values = np.einsum("bs,bd,bo,bsdo->b", *shares, replicates, optimize=True)
+    drawn = [_counts(rng, resamples, size) for size in point.shape]
+    values = np.einsum("bs,bd,bo,bsdo->b", *drawn, replicates) / point.size
     names = tuple(n for n, size in zip(("seeds", "draws", "objects"), point.shape, strict=True) if size > 1)
     low, high = _interval(values, level)
     return Effect(float(point.mean()), low, high, len(seeds) * len(draws), (*names, "images"), ())
 
 
 def weighted_metric(metric: str, scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """An image metric of B resamples at once, (B,) float64: image j stands `counts[b, j]` times in resample b.
+    """An image metric of B resamples at once, (B,) float64; image j is `counts[b, j]` times in resample b.
 
     `scores`, `labels`: (N,); `counts`: (B, N) integers with at least one image of each class in every row.
     """
@@ -173,7 +176,7 @@ def weighted_metric(metric: str, scores: np.ndarray, labels: np.ndarray, counts:
     if metric == "AP":
         return (new * at).sum(axis=1) / positives[:, 0]
     before = np.concatenate([np.ones_like(at[:, :1]), at[:, :-1]], axis=1)
-    # Images drawn zero times leave empty thresholds at the top of the list; there the curve is still at (0, 1).
+    # Images drawn zero times leave empty thresholds at the top; there the curve is still at (0, 1).
     nothing_yet = np.concatenate([np.ones_like(tp[:, :1], bool), (tp + fp)[:, :-1] == 0], axis=1)
     return (new * (np.where(nothing_yet, 1.0, before) + at)).sum(axis=1) / (2 * positives[:, 0])
 
@@ -199,9 +202,9 @@ def _grid(values: Mapping[Key, float | None]) -> tuple[np.ndarray, tuple[str, ..
     return grid.reshape(len(seeds), len(draws), len(kept)), missing
 
 
-def _shares(rng: np.random.Generator, resamples: int, size: int) -> np.ndarray:
-    """(resamples, size): how much each level weighs when `size` of them are drawn with replacement."""
-    return rng.multinomial(size, np.full(size, 1 / size), size=resamples) / size
+def _counts(rng: np.random.Generator, resamples: int, size: int) -> np.ndarray:
+    """(resamples, size): how often each level is drawn when `size` of them are drawn with replacement."""
+    return rng.multinomial(size, np.full(size, 1 / size), size=resamples)
 
 
 def _interval(replicates: np.ndarray, level: float) -> tuple[float, float]:

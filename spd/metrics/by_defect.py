@@ -13,7 +13,8 @@ def image_metrics_by_defect(
 ) -> dict[str, dict]:
     """`{defect type: image_metrics}`, types sorted; `defects`: N strings, read for anomalies only.
 
-    Other arguments and errors as spd.metrics.image.image_metrics; also ValueError for an anomaly without a type.
+    Other arguments and errors as spd.metrics.image.image_metrics; also ValueError for an anomaly without a
+    type.
     """
     labels = np.asarray(labels)
     result = {}
@@ -34,8 +35,9 @@ def pixel_metrics_by_defect(
 ) -> dict[str, dict]:
     """`{defect type: pixel_metrics}` over the images of the type and all normal images.
 
-    `maps`, `masks`: (N, H, W) arrays or sequences of N (H, W) arrays; `labels`: (N,) bool; `defects`: N strings. An image of
-    several types counts, with its whole mask, for each of them: masks do not tell the types apart.
+    `maps`, `masks`: (N, H, W) arrays or sequences of N (H, W) arrays; `labels`: (N,) bool; `defects`: N
+    strings. An image of several types counts, with its whole mask, for each of them: masks do not tell the
+    types apart.
     """
     labels = np.asarray(labels)
     result = {}

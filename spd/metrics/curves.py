@@ -11,7 +11,7 @@ from spd.metrics.pixel import pixel_sweep
 from spd.metrics.sweep import Sweep, pr_points, pro_points, roc_points
 
 COLUMNS = 8192
-"""Plot columns within which a curve is first reduced to its outline: 1e-4 of an axis, below any screen's pixel."""
+"""Plot columns within which a curve is first reduced to its outline: finer than any screen's."""
 
 
 class Curve(NamedTuple):
@@ -41,7 +41,8 @@ def pixel_curves(
 ) -> dict[str, Curve]:
     """`{"ROC", "PR", "PRO": (fpr, mean per-region overlap)}` over all pixels, each of at most `n` points.
 
-    The PRO curve is whole, to FPR 1. Arguments and errors as spd.metrics.pixel.pixel_metrics. Empty with one class only.
+    The PRO curve is whole, to FPR 1. Arguments and errors as spd.metrics.pixel.pixel_metrics. Empty with one
+    class only.
     """
     return curves_of(pixel_sweep(maps, masks, pro=pro, names=names), n=n)
 
@@ -57,11 +58,12 @@ def curves_of(sweep: Sweep, *, n: int = 500) -> dict[str, Curve]:
 
 
 def thin(x: np.ndarray, y: np.ndarray, n: int) -> Curve:
-    """At most `n` >= 2 of the curve's own corners, chosen so that the line through them stays closest to all others.
+    """At most `n` >= 2 of the curve's own corners, chosen so that the others lie close to their line.
 
-    `x`, `y`: (m,) in [0, 1], x nondecreasing. First each of 8192 columns keeps its first, lowest, highest and last corner
-    (M4: Jugel et al., VLDB 2014), which no plot of that width can tell from the whole; then the corner farthest from its chord
-    is put back until n are chosen (Douglas-Peucker, best first). Both ends are always kept.
+    `x`, `y`: (m,) in [0, 1], x nondecreasing. First each of 8192 columns keeps its first, lowest, highest
+    and last corner (M4: Jugel et al., VLDB 2014), which no plot of that width can tell from the whole; then
+    the corner farthest from its chord is put back until n are chosen (Douglas-Peucker, best first). Both
+    ends are always kept.
     """
     if n < 2:
         raise ValueError(f"a curve needs at least 2 points, got n = {n}")

@@ -12,9 +12,9 @@ def image_metrics(
 ) -> dict[str, float | str | None]:
     """AU-ROC, AU-PR (trapezoid), AP and F1-max of image scores, exact.
 
-    `scores`: (N,) floating, larger = more anomalous, any range, +-inf allowed; `labels`: (N,) bool, True = anomaly;
-    `names`: N image names for error messages. Returns values in [0, 1] as Python floats. With one class only every value is
-    None and `note` gives the reason.
+    `scores`: (N,) floating, larger = more anomalous, any range, +-inf allowed; `labels`: (N,) bool, True =
+    anomaly; `names`: N image names for error messages. Returns values in [0, 1] as Python floats. With one
+    class only every value is None and `note` gives the reason.
 
     Raises ValueError for NaN (naming the image), unequal lengths, or labels that are not boolean.
     """
@@ -22,7 +22,7 @@ def image_metrics(
 
 
 def image_sweep(scores: np.ndarray, labels: np.ndarray, *, names: Sequence[str] | None = None) -> Sweep:
-    """The sweep behind `image_metrics`, for its curves (spd.metrics.curves); arguments and errors as there."""
+    """The sweep behind `image_metrics`, for its curves; arguments and errors as there."""
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(f"scores and labels must both be (N,), got {scores.shape} and {labels.shape}")
@@ -32,8 +32,6 @@ def image_sweep(scores: np.ndarray, labels: np.ndarray, *, names: Sequence[str] 
         raise ValueError(f"labels must be bool (True = anomaly), got {labels.dtype}; use labels == 'anomaly'")
     missing = np.flatnonzero(np.isnan(scores))
     if len(missing):
-        first = int(missing[0])
-        raise ValueError(
-            f"the score of image {names[first] if names is not None else first} is NaN ({len(missing)} in all)"
-        )
+        first = int(missing[0]) if names is None else names[missing[0]]
+        raise ValueError(f"the score of image {first} is NaN ({len(missing)} in all)")
     return sweep_scores(scores, labels)

@@ -1,8 +1,9 @@
 """Compiled loops over pixels: positives with their regions, and negatives counted between positive scores.
 
-Scores are compared as order-preserving integers ("keys"): the bits of a float32, arranged so that unsigned order is numeric
-order, with -0.0 mapped onto 0.0. This is exact for subnormals and infinities, and integer shifts of keys are monotone
-bins. All kernels stand in one file because numba's cache notices changes of a kernel's own file only.
+Scores are compared as order-preserving integers ("keys"): the bits of a float32, arranged so that unsigned
+order is numeric order, with -0.0 mapped onto 0.0. This is exact for subnormals and infinities, and integer
+shifts of keys are monotone bins. All kernels stand in one file because numba's cache notices changes of a
+kernel's own file only.
 """
 
 import numba
@@ -17,9 +18,9 @@ COUNT_LIMIT = (1 << 31) - 1
 
 _SIGN = np.uint32(1 << 31)
 _CELL = np.uint32(CELL_BITS)
-_LOW = np.uint32((1 << CELL_BITS) - 1)
+LOW = np.uint32((1 << CELL_BITS) - 1)
 _INFINITY = np.uint32(0x7F800000)
-_BLOCK = 2048  # pixels; keys and indices of a block stay in the first-level cache
+_BLOCK = 2048  # pixels whose indices stay in the first-level cache
 
 
 @numba.njit(inline="always")
@@ -46,10 +47,10 @@ def mask_bits(mask):
 
 @numba.njit(cache=True)
 def region_pixels(bits, mask):
-    """Positive pixels of one image: `(key << 32 | area of its region)`, (P,) uint64, and the number of regions.
+    """Positive pixels of one image as `key << 32 | area of region`, (P,) uint64, and its number of regions.
 
-    `bits`: (H, W) uint32, the float32 scores' bits; `mask`: (H, W) uint8 {0, 1}. Regions are 8-connected, found as horizontal runs
-    joined by union-find.
+    `bits`: (H, W) uint32, the float32 scores' bits; `mask`: (H, W) uint8 {0, 1}. Regions are 8-connected,
+    found as horizontal runs joined by union-find.
     """
     height, width = mask.shape
     most = height * ((width + 1) // 2)
@@ -108,9 +109,9 @@ def region_pixels(bits, mask):
 
 @numba.njit(cache=True)
 def group_positives(packed):
-    """Groups sorted `packed` positives by key: distinct keys (k,) uint32 ascending, counts (k,) int64, shares (k,) float64.
+    """Distinct keys (k,) uint32 ascending, counts (k,) int64 and shares (k,) float64 of sorted positives.
 
-    A share is the sum over the group's pixels of 1 / area of their region.
+    A share is the sum over the key's pixels of 1 / area of their region.
     """
     keys = np.empty(packed.size, np.uint32)
     counts = np.empty(packed.size, np.int64)
@@ -130,9 +131,10 @@ def group_positives(packed):
 def count_pixels(bits, base, shift, first, keys, counters, below, equal):
     """Adds one image's pixels, (n,) uint32 score bits, to the counters; True when a NaN was met.
 
-    `base`, `shift`: (2^16,) uint32 a cell, its first counter and the log2 of the keys a counter spans. `keys`: (k,) uint32
-    ascending, of which `keys[first[cell]:first[cell + 1]]` lie in the cell. A pixel whose counter is flagged is looked up among these: it
-    is `equal` to one (k,), or lies just `below` it (k,) and within its counter, or above all of its counter's.
+    `base`, `shift`: (2^16,) uint32 a cell, its first counter and the log2 of the keys a counter spans.
+    `keys`: (k,) uint32 ascending, of which `keys[first[cell]:first[cell + 1]]` lie in the cell. A pixel
+    whose counter is flagged is looked up among these: it is `equal` to one (k,), or lies just `below` it
+    (k,) and within its counter, or above all of its counter's.
     """
     index = np.empty(_BLOCK, np.uint32)
     unsettled = np.empty(_BLOCK, np.uint32)
@@ -144,7 +146,7 @@ def count_pixels(bits, base, shift, first, keys, counters, below, equal):
             nan |= np.uint32((block[j] & ~_SIGN) > _INFINITY)
             key = _key(block[j])
             cell = key >> _CELL
-            index[j] = base[cell] + ((key & _LOW) >> shift[cell])
+            index[j] = base[cell] + ((key & LOW) >> shift[cell])
         waiting = 0
         for j in range(block.size):
             count = counters[index[j]]
@@ -174,7 +176,8 @@ def count_pixels(bits, base, shift, first, keys, counters, below, equal):
 def count_above(totals, index, exact, below, equal):
     """Pixels above and from each positive score, both (k,) int64, from the filled counters.
 
-    `totals`: (m,) counts without flags; `index`: (k,) counter of each key, ascending; `exact`: (k,) bool, the counter spans one key.
+    `totals`: (m,) counts without flags; `index`: (k,) counter of each key, ascending; `exact`: (k,) bool,
+    the counter spans one key.
     """
     above = np.empty(index.size, np.int64)
     from_ = np.empty(index.size, np.int64)

@@ -8,7 +8,7 @@ from spd.metrics import kernels
 from spd.metrics.sweep import Sweep, metrics_of
 
 COUNTERS_PER_SCORE = 16
-"""Counters laid out for each distinct positive score: more settle more pixels at once, fewer stay in cache."""
+"""Counters laid out for each distinct positive score: more settle more pixels, fewer stay in cache."""
 MOST_COUNTERS = 1 << 25
 """Bound on the counters in all (4 bytes each), held by giving up resolution, never exactness."""
 
@@ -23,16 +23,17 @@ def pixel_metrics(
 ) -> dict[str, float | str | None]:
     """AU-ROC, AU-PR (trapezoid), AP, F1-max and (with `pro`) AU-PRO over all pixels of all images, exact.
 
-    `maps`: (N, H, W) float32, or anything that can be iterated twice over float32 (H, W) or (n, H, W) arrays; images
-    may differ in size; any range, +-inf allowed. `masks`: uint8 {0, 1} or bool, arranged as `maps`. `fpr_limit`: share of
-    normal pixels up to which the PRO curve is integrated. `names`: one name an image, for error messages.
+    `maps`: (N, H, W) float32, or anything that can be iterated twice over float32 (H, W) or (n, H, W)
+    arrays; images may differ in size; any range, +-inf allowed. `masks`: uint8 {0, 1} or bool, arranged as
+    `maps`. `fpr_limit`: share of normal pixels up to which the PRO curve is integrated. `names`: one name an
+    image, for error messages.
 
-    Normal images take part with masks of zeros. Values are in [0, 1]; with one class of pixels only every value is None and
-    `note` gives the reason. Memory beyond the input: 8 bytes a positive pixel (24 while grouping), at most 128 MiB of
-    counters, and 28 bytes a distinct positive score.
+    Normal images take part with masks of zeros. Values are in [0, 1]; with one class of pixels only every
+    value is None and `note` gives the reason. Memory beyond the input: 8 bytes a positive pixel (24 while
+    grouping), at most 128 MiB of counters, and 28 bytes a distinct positive score.
 
-    Raises ValueError for NaN (naming the image), maps that are not float32, masks with values other than 0 and 1, unequal
-    shapes or numbers of images, and one-shot iterators.
+    Raises ValueError for NaN (naming the image), maps that are not float32, masks with values other than 0
+    and 1, unequal shapes or numbers of images, and one-shot iterators.
     """
     return metrics_of(pixel_sweep(maps, masks, pro=pro, names=names), fpr_limit=fpr_limit)
 
@@ -46,11 +47,14 @@ def pixel_sweep(
 ) -> Sweep:
     """The sweep behind `pixel_metrics`, for its curves (spd.metrics.curves); arguments and errors as there.
 
-    Two passes: the first gathers and sorts the positive pixels alone, the second counts all pixels between them.
+    Two passes: the first gathers the positive pixels, to sort them alone; the second counts all pixels
+    between them.
     """
     for name, walked in (("maps", maps), ("masks", masks)):
         if isinstance(walked, Iterator):
-            raise ValueError(f"{name} can be iterated once only; two passes are needed: give a list or an array")
+            raise ValueError(
+                f"{name} can be walked once only; two passes are needed: give a list or an array"
+            )
     gathered, regions, pixels = [np.empty(0, np.uint64)], 0, 0
     for bits, mask in _pairs(maps, masks, names):
         packed, found = kernels.region_pixels(bits, mask)
@@ -84,7 +88,7 @@ def _count(maps, names: Sequence[str] | None, keys: np.ndarray, pixels: int) -> 
     spread = _resolution(held)
     base = np.r_[0, np.cumsum(1 << spread)]
     shift = kernels.CELL_BITS - spread
-    index = base[cells] + ((keys & kernels._LOW) >> shift[cells])
+    index = base[cells] + ((keys & kernels.LOW) >> shift[cells])
     exact = shift[cells] == 0
     counters = np.zeros(base[-1], np.uint32)
     counters[index[~exact]] = kernels.FLAG
@@ -132,10 +136,12 @@ def _pairs(maps, masks, names: Sequence[str] | None) -> Iterator[tuple[np.ndarra
         if score is ends or mask is ends:
             raise ValueError(f"maps and masks differ in number: only one of them has an image {number}")
         if mask.dtype not in (np.uint8, np.bool_):
-            raise ValueError(f"the mask of image {_name(names, number)} is {mask.dtype}; masks are uint8 or bool")
+            name = _name(names, number)
+            raise ValueError(f"the mask of image {name} is {mask.dtype}; masks are uint8 or bool")
         if mask.shape != score.shape:
             raise ValueError(
-                f"the mask of image {_name(names, number)} is {mask.shape}, its map {score.shape}; resize the mask (nearest)"
+                f"the mask of image {_name(names, number)} is {mask.shape}, its map {score.shape}; "
+                "resize the mask (nearest)"
             )
         mask = np.ascontiguousarray(mask).view(np.uint8)
         if kernels.mask_bits(mask) > 1:

@@ -1,9 +1,9 @@
 """One descending threshold sweep, from which every threshold metric is read.
 
-Lowering the threshold past a score that only negatives hold moves no curve upwards: true positives stay, so recall,
-the true positive rate and the per-region overlap change at positive scores alone. It is therefore enough to know, at
-each distinct positive score, how many negatives lie above it and how many lie above or at it (method: ours; it is the
-exact counterpart of a binned histogram).
+Lowering the threshold past a score that only negatives hold moves no curve upwards: true positives stay, so
+recall, the true positive rate and the per-region overlap change at positive scores alone. It is therefore
+enough to know, at each distinct positive score, how many negatives lie above it and how many lie above or at
+it (method: ours; it is the exact counterpart of a binned histogram).
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Sweep:
     positives: int
     negatives: int
     region_overlap: np.ndarray | None = None
-    """float64 in (0, 1], mean over regions of the share of the region with score >= v_i; None without regions."""
+    """float64 in (0, 1], mean over regions of their share with score >= v_i; None if not asked for."""
 
 
 def sweep_scores(scores: np.ndarray, labels: np.ndarray) -> Sweep:
@@ -82,7 +82,8 @@ def au_roc(sweep: Sweep) -> float:
 def au_pr(sweep: Sweep) -> float:
     """Trapezoid under the precision-recall curve, with its point (recall 0, precision 1).
 
-    This is VisA's AU-PR: sklearn.metrics.auc(recall, precision) of precision_recall_curve (spot-diff, utils/metrics.py).
+    This is VisA's AU-PR: sklearn.metrics.auc(recall, precision) of precision_recall_curve (spot-diff,
+    utils/metrics.py).
     """
     before, at = precision_steps(sweep)
     new = np.diff(sweep.true_positives, prepend=0)
@@ -104,8 +105,8 @@ def f1_max(sweep: Sweep) -> float:
 def au_pro(sweep: Sweep, fpr_limit: float = 0.3) -> float:
     """Area under the per-region-overlap curve up to `fpr_limit` of all negatives, divided by `fpr_limit`.
 
-    The curve is linear between neighbouring thresholds and cut by interpolation at the limit (Bergmann et al.,
-    MVTec AD, IJCV 2021, section 4.3).
+    The curve is linear between neighbouring thresholds and cut by interpolation at the limit (Bergmann et
+    al., MVTec AD, IJCV 2021, section 4.3).
     """
     fpr, overlap = pro_points(sweep)
     inside = fpr <= fpr_limit
@@ -132,14 +133,15 @@ def roc_points(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pro_points(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
-    """(fpr, mean per-region overlap) of every corner of the PRO curve, from (0, 0) to (1, 1); each (2k + 2,)."""
+    """(fpr, mean per-region overlap) of every corner of the PRO curve, as `roc_points`."""
     return _rising(sweep, sweep.region_overlap)
 
 
 def pr_points(sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
     """(recall, precision) of every corner of the precision-recall curve, from recall 0 to 1; each (2k + 1,).
 
-    Starts at (0, 1), sklearn's convention. Points below the last positive score (recall 1, falling precision) are left out.
+    Starts at (0, 1), sklearn's convention. Points below the last positive score (recall 1, falling
+    precision) are left out.
     """
     before, at = precision_steps(sweep)
     recall = sweep.true_positives / sweep.positives

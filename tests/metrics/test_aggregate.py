@@ -66,7 +66,7 @@ def test_effect_pairs_by_key_not_by_order():
 
 
 def test_interval_of_two_objects_in_closed_form():
-    """Drawing two of two objects gives the mean of (1, 1), (1, 3) or (3, 3) with probability 1/4, 1/2, 1/4."""
+    """Two of two objects: the mean of (1, 1), (1, 3) or (3, 3), with probability 1/4, 1/2, 1/4."""
     zero, one = grid([[[0.0, 0.0]]]), grid([[[1.0, 3.0]]])
     assert paired_effect(one, zero, level=0.95) == (2.0, 1.0, 3.0, 1, ("objects",), ())
     assert paired_effect(one, zero, level=0.4)[1:3] == (2.0, 2.0)
@@ -83,7 +83,9 @@ def test_interval_covers_the_true_mean():
     rng = np.random.default_rng(2)
     covered = 0
     for _ in range(200):
-        effect = paired_effect(grid(rng.normal(0.3, 1, (1, 1, 25))), grid(np.zeros((1, 1, 25))), resamples=400)
+        effect = paired_effect(
+            grid(rng.normal(0.3, 1, (1, 1, 25))), grid(np.zeros((1, 1, 25))), resamples=400
+        )
         covered += effect.ci_low <= 0.3 <= effect.ci_high
     assert 0.88 <= covered / 200 <= 0.99
 
@@ -113,7 +115,9 @@ def test_weighted_metric_equals_the_metric_of_repeated_images(seed, decimals):
     for metric in METRICS:
         ours = weighted_metric(metric, scores, labels, counts)
         for row, value in zip(counts, ours, strict=True):
-            assert value == pytest.approx(image_metrics(np.repeat(scores, row), np.repeat(labels, row))[metric], abs=1e-12)
+            assert value == pytest.approx(
+                image_metrics(np.repeat(scores, row), np.repeat(labels, row))[metric], abs=1e-12
+            )
 
 
 def scored(seed, gain, n=60):
@@ -128,20 +132,29 @@ def test_image_bootstrap(metric):
     scores = {(s, 0, o): scored(ord(o), gain=0.5 + s) for s in range(2) for o in "ab"}
     effect = bootstrap_image_effect(scores, metric=metric, resamples=300)
     by_hand = [
-        image_metrics(p.with_spd, p.labels)[metric] - image_metrics(p.without, p.labels)[metric] for p in scores.values()
+        image_metrics(p.with_spd, p.labels)[metric] - image_metrics(p.without, p.labels)[metric]
+        for p in scores.values()
     ]
     assert effect.value == pytest.approx(np.mean(by_hand), abs=1e-12)
     assert effect.ci_low < effect.value < effect.ci_high
     assert effect.resampled == ("seeds", "objects", "images") and effect.n == 2
     assert effect == bootstrap_image_effect(scores, metric=metric, resamples=300)
     same = {key: PairedScores(p.labels, p.without, p.without) for key, p in scores.items()}
-    assert bootstrap_image_effect(same, metric=metric, resamples=50)[:3] == (0, 0, 0)  # paired: the same images
+    assert bootstrap_image_effect(same, metric=metric, resamples=50)[:3] == (
+        0,
+        0,
+        0,
+    )  # paired: the same images
 
 
 def test_image_bootstrap_spreads_as_the_sampling_does():
-    """One object and run: its interval is about as wide as the metric's own spread over fresh samples of images."""
+    """One object and run: its interval is about as wide as the spread over fresh samples of images."""
+
     def difference(pair):
-        return image_metrics(pair.with_spd, pair.labels)["AU-ROC"] - image_metrics(pair.without, pair.labels)["AU-ROC"]
+        return (
+            image_metrics(pair.with_spd, pair.labels)["AU-ROC"]
+            - image_metrics(pair.without, pair.labels)["AU-ROC"]
+        )
 
     spread = np.std([difference(scored(seed, 0.5)) for seed in range(300)])
     effect = bootstrap_image_effect({(0, 0, "a"): scored(0, 0.5)}, resamples=500)

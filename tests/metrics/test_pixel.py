@@ -63,7 +63,7 @@ def brute_force_pro(maps, masks, limit=0.3):
 
 
 def visa_metrics(maps, masks):
-    """spot-diff's compute_localization_metrics by its description: 202 thresholds, strict >, rounded to 4 digits."""
+    """spot-diff's compute_localization_metrics as described: 202 thresholds, strict >, 4 digits."""
     scores, truth = maps.ravel().astype(np.float64), masks.ravel() == 1
     positive = scores[truth]
     thresholds = np.r_[
@@ -110,7 +110,19 @@ def test_close_to_visas_202_thresholds():
 
 
 # Few values, so that ties, zeros of both signs, neighbours, subnormals and infinities all meet each other.
-SCORES = [0.0, -0.0, 1e-45, -1e-45, 1e-38, 1.0, np.nextafter(np.float32(1), np.float32(2)), -1.0, 3e38, np.inf, -np.inf]
+SCORES = [
+    0.0,
+    -0.0,
+    1e-45,
+    -1e-45,
+    1e-38,
+    1.0,
+    np.nextafter(np.float32(1), np.float32(2)),
+    -1.0,
+    3e38,
+    np.inf,
+    -np.inf,
+]
 SMALL = st.integers(1, 4).flatmap(
     lambda n: st.tuples(
         hnp.arrays(np.float32, (n, 5, 6), elements=st.sampled_from(SCORES)),
@@ -144,7 +156,7 @@ def test_extreme_values_and_ties(case):
     st.sampled_from([64, 1 << 17]),
 )
 def test_any_float32_at_any_resolution(maps, masks, seed, most_counters):
-    """Any finite or infinite scores; also with so few counters that most pixels must be looked up one by one."""
+    """Any finite or infinite scores; also with so few counters that most pixels must be looked up."""
     masks[0, 0, :2] = [0, 1]
     before = pixel.MOST_COUNTERS
     pixel.MOST_COUNTERS = (1 << 16) + most_counters
@@ -159,7 +171,11 @@ def test_any_float32_at_any_resolution(maps, masks, seed, most_counters):
     for value, above, from_, tp in zip(
         coarse.scores, coarse.false_above, coarse.false_from, coarse.true_positives, strict=True
     ):
-        assert (above, from_, tp) == ((negatives > value).sum(), (negatives >= value).sum(), (positives >= value).sum())
+        assert (above, from_, tp) == (
+            (negatives > value).sum(),
+            (negatives >= value).sum(),
+            (positives >= value).sum(),
+        )
 
 
 def test_counters_are_emptied_before_they_overflow(monkeypatch):
@@ -234,14 +250,17 @@ def test_roc_counts_equal_sklearns_curve():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda maps, masks: (np.where(np.arange(4)[:, None, None] == 2, np.nan, maps), masks), "image c holds NaN"),
+        (
+            lambda maps, masks: (np.where(np.arange(4)[:, None, None] == 2, np.nan, maps), masks),
+            "image c holds NaN",
+        ),
         (lambda maps, masks: (np.where(masks == 1, np.nan, maps), masks), "image b holds NaN"),
         (lambda maps, masks: (maps.astype(float), masks), "image a is float64; maps are float32"),
         (lambda maps, masks: (maps, masks * 255), "image b holds values other than 0 and 1"),
         (lambda maps, masks: (maps, masks.astype(int)), "mask of image a is int64"),
         (lambda maps, masks: (maps, masks[:, :-1]), r"mask of image a is \(15, 16\), its map \(16, 16\)"),
         (lambda maps, masks: (maps, masks[:-1]), "differ in number"),
-        (lambda maps, masks: (iter(maps), masks), "maps can be iterated once only"),
+        (lambda maps, masks: (iter(maps), masks), "maps can be walked once only"),
         (lambda maps, masks: (maps[None, None], masks), r"got \(1, 4, 16, 16\)"),
     ],
 )

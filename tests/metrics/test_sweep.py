@@ -32,13 +32,17 @@ def test_every_point_of_sklearns_curves_lies_on_ours(seed):
     fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
     assert on_curve(fpr, tpr, *roc_points(sweep)).all()
     precision, recall, thresholds = precision_recall_curve(labels, scores)
-    kept = np.r_[thresholds >= sweep.scores[-1], True]  # below the last positive precision only falls, at recall 1
+    kept = np.r_[
+        thresholds >= sweep.scores[-1], True
+    ]  # below the last positive precision only falls, at recall 1
     assert on_curve(recall[kept], precision[kept], *pr_points(sweep)).all()
     assert np.trapezoid(roc_points(sweep)[1], roc_points(sweep)[0]) == pytest.approx(au_roc(sweep), abs=1e-12)
 
 
 def test_counts_of_a_small_case():
-    sweep = sweep_scores(np.array([5, 5, 4, 3, 3, 1], float), np.array([True, False, False, True, True, False]))
+    sweep = sweep_scores(
+        np.array([5, 5, 4, 3, 3, 1], float), np.array([True, False, False, True, True, False])
+    )
     assert sweep.scores.tolist() == [5, 3]
     assert sweep.true_positives.tolist() == [1, 3]
     assert sweep.false_above.tolist() == [0, 2]
@@ -46,7 +50,7 @@ def test_counts_of_a_small_case():
 
 
 def test_pro_area_is_cut_at_the_limit():
-    """Overlap 1/2 from the start, rising from 1/2 to 1 between FPR 0.2 and 0.4: at the limit 0.3 it is 3/4."""
+    """Overlap 1/2 at first, rising to 1 between FPR 0.2 and 0.4: at the limit 0.3 it is 3/4."""
     sweep = Sweep(
         scores=np.array([2.0, 1.0]),
         true_positives=np.array([1, 2]),
