@@ -39,11 +39,11 @@ class Scene:
 def arrange(draw: Draw) -> Scene:
     """A biscuit near the centre, turned at random, baked lighter or darker."""
     return Scene(
-        88 + draw.uniform(-5, 5),
-        80 + draw.uniform(-5, 5),
+        88 + draw.uniform(-2.5, 2.5),
+        80 + draw.uniform(-2.5, 2.5),
         draw.uniform(),
-        draw.uniform(0.97, 1.03),
-        draw.uniform(-0.12, 0.12),
+        draw.uniform(0.98, 1.02),
+        draw.uniform(-0.08, 0.08),
         Light.drawn(draw),
         (Noise.drawn(draw, 1.6), Noise.drawn(draw, 4.5), Noise.drawn(draw, 22.0)),
         (Noise.drawn(draw, 1.8), Noise.drawn(draw, 30.0)),

@@ -99,11 +99,11 @@ class Scene:
 
 def arrange(draw: Draw) -> Scene:
     """A board laid down by hand; components within the tolerance of their soldering."""
-    shade = draw.uniform(0.88, 1.14)
+    shade = draw.uniform(0.92, 1.08)
     return Scene(
-        92 + draw.uniform(-2.5, 2.5),
-        72 + draw.uniform(-2.5, 2.5),
-        draw.uniform(-0.006, 0.006),
+        92 + draw.uniform(-1.5, 1.5),
+        72 + draw.uniform(-1.5, 1.5),
+        draw.uniform(-0.004, 0.004),
         (0.020 * shade, 0.135 * shade, 0.070 * shade * draw.uniform(0.9, 1.1)),
         Light.drawn(draw),
         (Noise.drawn(draw, 1.5), Noise.drawn(draw, 30.0)),
@@ -148,12 +148,12 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
         return replace(scene, pins=(*scene.pins[:k], moved_pin, *scene.pins[k + 1 :]))
     x, y = _at(scene, draw.uniform(-68, 68), draw.uniform(-48, 40))
     if kind == "scratch":
-        points = wandering(draw, x, y, draw.uniform(), draw.uniform(16, 30), 0.03)
-        mark: Mark = Scratch(points, draw.uniform(0.8, 1.2), draw.uniform(1.7, 2.4), draw.uniform(0.5, 0.7))
+        points = wandering(draw, x, y, draw.uniform(), draw.uniform(20, 36), 0.03)
+        mark: Mark = Scratch(points, draw.uniform(1.1, 1.7), draw.uniform(2.2, 3.2), draw.uniform(0.4, 0.6))
     else:
         spread = draw.uniform(1.0, 2.6)
         centres = tuple((x + draw.uniform(-spread, spread), y + draw.uniform(-spread, spread)) for _ in range(3))
-        mark = Grains(centres, tuple(draw.uniform(1.0, 2.2) for _ in centres), (0.42, 0.43, 0.44), 0.5)
+        mark = Grains(centres, tuple(draw.uniform(1.2, 2.6) for _ in centres), (0.42, 0.43, 0.44), 0.5)
     return replace(scene, marks=(*scene.marks, mark))
 
 
@@ -292,7 +292,7 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
         a, b = painter.frame(window, 0.0, 0.0)
         line = polyline(a, b, points)
         canvas.tint(window, coverage(polyline(a - 0.5, b - 0.5, points) - 1.0, window), (0.7, 0.7, 0.7))
-        canvas.tint(window, coverage(line - 0.9, window), (2.2, 1.75, 1.6))
+        canvas.tint(window, coverage(line - 1.0, window), (3.4, 2.0, 1.7))
     for a, b in ((-75, -55), (75, -55), (-75, 55), (75, 55)):
         window = painter.window(a, b, 8)
         r = length(*painter.frame(window, a, b))

@@ -136,8 +136,8 @@ def class_image(name: str, index: int, size: int, seed: int) -> np.ndarray:
     canvas.pixels *= np.maximum(light.falloff(grid), 0.2)[:, :, None]
 
     # Pose: place, angle, size, stretch and shear.
-    x, y, turns = draw.uniform(36, 60), draw.uniform(36, 60), draw.uniform()
-    reach, stretch, shear = draw.uniform(20, 36), draw.uniform(0.78, 1.25), draw.uniform(-0.25, 0.25)
+    x, y, turns = draw.uniform(38, 58), draw.uniform(38, 58), draw.uniform()
+    reach, stretch, shear = draw.uniform(24, 40), draw.uniform(0.78, 1.25), draw.uniform(-0.25, 0.25)
 
     def placed(dx: float = 0.0, dy: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         u, v = grid.local(x + dx, y + dy, turns)

@@ -1,4 +1,4 @@
-"""Gear: a turned steel gear wheel, photographed in grey (a single part at any angle)."""
+"""Gear: a turned steel gear wheel, photographed in grey (a single part)."""
 
 from dataclasses import dataclass, replace
 
@@ -36,12 +36,12 @@ class Scene:
 
 
 def arrange(draw: Draw) -> Scene:
-    """A gear near the centre, turned at random."""
+    """A gear near the centre, laid almost straight."""
     return Scene(
-        80 + draw.uniform(-4, 4),
-        80 + draw.uniform(-4, 4),
-        draw.uniform(),
-        draw.uniform(0.85, 1.1),
+        80 + draw.uniform(-2, 2),
+        80 + draw.uniform(-2, 2),
+        0.2 + draw.uniform(-0.02, 0.02),
+        draw.uniform(0.92, 1.05),
         Light.drawn(draw),
         Noise.drawn(draw, 1.0),
         Noise.drawn(draw, 1.5),
@@ -59,17 +59,17 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
     if kind == "misplaced_hole":
         number = draw.integer(0, HOLES - 1)
         angle, distance = scene.holes[number]
-        moved = (angle + draw.choice((-1, 1)) * draw.uniform(0.022, 0.04), distance + draw.uniform(-2.0, 2.0))
+        moved = (angle + draw.choice((-1, 1)) * draw.uniform(0.03, 0.05), distance + draw.uniform(-2.0, 2.0))
         return replace(scene, holes=(*scene.holes[:number], moved, *scene.holes[number + 1 :]))
     if kind == "dent":
-        return replace(scene, dent=(c * far, s * far, draw.uniform(4.0, 6.0), draw.uniform(1.2, 2.0)))
+        return replace(scene, dent=(c * far, s * far, draw.uniform(5.0, 7.5), draw.uniform(1.8, 2.8)))
     x, y = scene.x + c * far, scene.y + s * far
     if kind == "scratch":
-        points = wandering(draw, x, y, draw.uniform(), draw.uniform(14, 26), 0.03)
-        mark: Mark = Scratch(points, draw.uniform(0.7, 1.1), draw.uniform(0.5, 0.65), draw.uniform(1.2, 1.45))
+        points = wandering(draw, x, y, draw.uniform(), draw.uniform(18, 32), 0.03)
+        mark: Mark = Scratch(points, draw.uniform(1.0, 1.6), draw.uniform(0.35, 0.55), draw.uniform(1.3, 1.6))
     else:
-        dark = draw.uniform(0.42, 0.6)
-        mark = Stain(x, y, draw.uniform(3.0, 6.0), (dark, dark * 0.8, dark * 0.6), Noise.drawn(draw, 2.0, 16), 2.0, 0.6)
+        dark = draw.uniform(0.36, 0.55)
+        mark = Stain(x, y, draw.uniform(3.5, 6.5), (dark, dark * 0.8, dark * 0.6), Noise.drawn(draw, 2.0, 16), 2.0, 0.6)
     return replace(scene, marks=(*scene.marks, mark))
 
 

@@ -40,13 +40,13 @@ class Scene:
 
 
 def arrange(draw: Draw) -> Scene:
-    """Twelve capsules, each somewhere in its own cell, turned as they fell."""
+    """Twelve capsules, each somewhere in its own cell, all turned much the same way."""
     capsules = tuple(
         Capsule(
             24.0 + 48 * column + draw.uniform(-2.5, 2.5),
             24.0 + 48 * row + draw.uniform(-2.5, 2.5),
-            draw.uniform(),
-            draw.uniform(0.88, 1.1),
+            0.62 + draw.uniform(-0.09, 0.09),
+            draw.uniform(0.92, 1.08),
         )
         for row in range(3)
         for column in range(4)
@@ -64,21 +64,21 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
     c, s = cosine_sine(capsule.turns)
     x, y = capsule.x + along * c - across * s, capsule.y + along * s + across * c
     if kind == "scratch":
-        points = wandering(draw, x, y, capsule.turns + draw.uniform(-0.12, 0.12), draw.uniform(7, 14), 0.02)
-        mark = Scratch(points, draw.uniform(0.8, 1.3), draw.uniform(0.45, 0.65), draw.uniform(1.2, 1.45))
+        points = wandering(draw, x, y, capsule.turns + draw.uniform(-0.12, 0.12), draw.uniform(10, 18), 0.02)
+        mark = Scratch(points, draw.uniform(1.2, 1.9), draw.uniform(0.35, 0.55), draw.uniform(1.3, 1.6))
         capsule = replace(capsule, marks=(*capsule.marks, mark))
     elif kind == "discolour":
-        darker = draw.uniform(0.4, 0.6)
-        mark = Stain(x, y, draw.uniform(2.2, 4.0), (darker, darker * 0.9, darker * 0.75), Noise.drawn(draw, 2.0, 16))
+        darker = draw.uniform(0.3, 0.5)
+        mark = Stain(x, y, draw.uniform(2.6, 4.5), (darker, darker * 0.9, darker * 0.75), Noise.drawn(draw, 2.0, 16))
         capsule = replace(capsule, marks=(*capsule.marks, mark))
     elif kind == "dent":
-        capsule = replace(capsule, dent=(along, across, draw.uniform(3.5, 5.0), draw.uniform(1.3, 2.0)))
+        capsule = replace(capsule, dent=(along, across, draw.uniform(4.5, 6.5), draw.uniform(1.9, 2.8)))
     elif kind == "half_missing":
         capsule = replace(capsule, body=False)
     elif kind == "leak":
         side = draw.choice((-1, 1)) * RADIUS * draw.uniform(0.9, 1.2)
         x, y = capsule.x + along * c - side * s, capsule.y + along * s + side * c
-        centres, radii = scattered(draw, x, y, 5.0, draw.integer(7, 14), 0.6, 1.3)
+        centres, radii = scattered(draw, x, y, 6.0, draw.integer(10, 18), 0.7, 1.5)
         return replace(scene, marks=(*scene.marks, Grains(centres, radii, (0.70, 0.56, 0.30))))
     capsules = (*scene.capsules[:number], capsule, *scene.capsules[number + 1 :])
     return replace(scene, capsules=capsules)

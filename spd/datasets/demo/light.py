@@ -20,12 +20,12 @@ class Light:
     """Relative fall of brightness away from the lamp, across 200 units."""
 
     @classmethod
-    def drawn(cls, draw: Draw, swing: float = 0.05) -> "Light":
+    def drawn(cls, draw: Draw, swing: float = 0.03) -> "Light":
         """A lamp whose direction varies by `swing` turns to either side."""
         c, s = cosine_sine(0.63 + draw.uniform(-swing, swing))
-        height = draw.uniform(0.62, 0.76)
+        height = draw.uniform(0.66, 0.74)
         flat = float(np.sqrt(1 - height * height))
-        return cls(c * flat, s * flat, height, draw.uniform(0.28, 0.36), draw.uniform(0.08, 0.25))
+        return cls(c * flat, s * flat, height, draw.uniform(0.29, 0.34), draw.uniform(0.12, 0.2))
 
     def shade(self, nx: np.ndarray, ny: np.ndarray, nz: np.ndarray, sharpness: int = 5) -> tuple[np.ndarray, np.ndarray]:
         """Brightness (about 1 where facing the lamp) and mirror highlight (0 to 1) for unit normals."""

@@ -57,9 +57,9 @@ class Camera:
     @classmethod
     def drawn(cls, draw: Draw, part: Part, shape: tuple[int, int]) -> "Camera":
         """A camera with the usual variation; noise of about two grey levels."""
-        exposure, warmth = draw.uniform(0.88, 1.12), draw.uniform(-0.035, 0.035)
+        exposure, warmth = draw.uniform(0.95, 1.05), draw.uniform(-0.015, 0.015)
         gain = np.array([exposure * (1 + warmth), exposure, exposure * (1 - warmth)])
-        vignette, level = draw.uniform(0.1, 0.25), draw.uniform(1.4, 2.2)
+        vignette, level = draw.uniform(0.12, 0.2), draw.uniform(1.2, 1.9)
         centre = (part.width * draw.uniform(0.4, 0.6), part.height * draw.uniform(0.4, 0.6))
         grey = draw.bells((*shape, 1))
         noise = level * (grey * 0.8 if part.grey else grey * 0.6 + draw.bells((*shape, 3)) * 0.7)

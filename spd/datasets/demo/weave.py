@@ -88,8 +88,9 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
         number, start, end = scene.missing
         over &= ~((i == number) & (grid.y > start) & (grid.y < end))
     across, along = np.where(over, fu, fv), np.where(over, fv, fu)
-    phase = np.where(over, np.mod(i - j, 4.0), np.mod(i - j, 4.0) - 2.0) - 0.5
-    bulge = 1.0 - 0.35 * (phase + np.where(over, -1.0, 1.0) * 0) * 0 - 0.55 * along * along
+    step = np.mod(i - j, 4.0)
+    place = along + np.where((step == 0.0) | (step == 3.0), 0.5, -0.5)  # -1 to 1 over the two cells it floats
+    bulge = 1.0 - 0.5 * place * place
     height = bulge * np.sqrt(np.maximum(1.0 - 3.4 * across * across, 0.0)) * 2.4
     if scene.missing is not None:
         number, start, end = scene.missing
