@@ -98,19 +98,16 @@ def _means(means: pd.DataFrame, cells: list[Cell], options: TableOptions) -> Sec
 def _effects(means: pd.DataFrame, options: TableOptions) -> Section:
     means = means[means["delta"].notna()]
     columns = _columns(means, options)
-    backbones, profiles = (means[word].nunique() > 1 for word in ("backbone", "profile"))
+    varying = [word for word in ("backbone", "profile") if means[word].nunique() > 1]
     rows = []
     for (profile, method, spd, backbone), group in _groups(means, _ROW):
         found = {_column(r): r for r in group.itertuples()}
-        label = _row_word(method, spd, backbone if backbones else "")
-        rows.append(
-            Row(
-                [f"{label}, profile {profile}" if profiles else label],
-                [_interval_entry(found.get(column)) for column in columns],
-            )
-        )
+        texts = {"backbone": backbone, "profile": profile}
+        labels = [_row_word(method, spd, ""), *(texts[word] for word in varying)]
+        rows.append(Row(labels, [_interval_entry(found.get(column)) for column in columns]))
     headers = [_header(column, columns) for column in columns]
-    return Section("Effect of SPD in points, with 95 % interval", ["Pre-training"], headers, rows)
+    heads = ["Pre-training", *(word.capitalize() for word in varying)]
+    return Section("Effect of SPD in points, with 95 % interval", heads, headers, rows)
 
 
 def _labels(means: pd.DataFrame, cells: list[Cell], options: TableOptions):
@@ -198,7 +195,10 @@ def _interval_entry(row) -> Entry:
     delta = signed(row.delta)
     if pd.isna(row.delta_ci_low):
         return Entry(delta, sign=_sign(delta))
-    return Entry(f"{delta} [{signed(row.delta_ci_low)}, {signed(row.delta_ci_high)}]", sign=_sign(delta))
+    # Colour is kept for what the interval tells from zero.
+    decided = row.delta_ci_low > 0 or row.delta_ci_high < 0
+    text = f"{delta} [{signed(row.delta_ci_low)}, {signed(row.delta_ci_high)}]"
+    return Entry(text, sign=_sign(delta) if decided else "")
 
 
 def signed(points: float) -> str:

@@ -164,9 +164,10 @@ def _takeaways(results: pd.DataFrame) -> Iterable[TakeAway]:
             if (table, task) == ("twoclass_fewshot", "segmentation"):
                 continue
             best = _best(results, table, task)
+            rival = f"best self-supervised ({best})" if best else "best self-supervised"
             yield TakeAway(
                 f"sup_wins_{table}_{task}",
-                f"Supervised pre-training wins: Sup > best self-supervised ({best or '?'}), {words}, {task}",
+                f"Supervised pre-training wins: Sup > {rival}, {words}, {task}",
                 "poster", rows(table, task, ["Sup"]), rows(table, task, [best] if best else []),
                 "Where supervised is compared with the best self-supervised method, that is chosen on the "
                 "same results, which favours it.",

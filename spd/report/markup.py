@@ -7,7 +7,12 @@ _LATEX = {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''", "`": r"\textasciigrave{}"},
     **{"−": r"\ensuremath{-}", "±": r"\ensuremath{\pm}", "×": r"\ensuremath{\times}"},
-    **{"·": r"\ensuremath{\cdot}", "≤": r"\ensuremath{\leq}", "≥": r"\ensuremath{\geq}"},
+    **{
+        "·": r"\ensuremath{\cdot}",
+        "≤": r"\ensuremath{\leq}",
+        "≥": r"\ensuremath{\geq}",
+        "≠": r"\ensuremath{\neq}",
+    },
     **{"→": r"\ensuremath{\rightarrow}", "η": r"\ensuremath{\eta}", "σ": r"\ensuremath{\sigma}"},
     **{"†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "—": "---", "\n": " ", "\r": " "},
 }

@@ -58,37 +58,44 @@ def write_overview(
     preset: str | None = None,
     notes: Iterable[str] = (),
 ) -> list[Path]:
-    """Writes `<out>/<name>.{csv,md,tex,html}` of a frame whose rows are parts of data sets.
+    """Writes `<out>/<name>.{csv,md,tex,html}` of the images of each data set, found and as published.
 
-    Columns of text before the first column of numbers become row labels; `a_b` is headed `a b`. A row whose
-    first label differs from the row above starts a group.
+    frame: columns dataset, setup, object, split, label, found, stated (missing where nothing is published).
+    The CSV holds it as it is; rendered, a row is an object and each setup ends in a row of totals.
     """
-    labels = 0
-    while labels < frame.shape[1] and not pd.api.types.is_numeric_dtype(frame.iloc[:, labels]):
-        labels += 1
-    labels = max(1, labels)
-    heads = [str(column).replace("_", " ") for column in frame.columns]
-    rows, previous = [], None
-    for values in frame.itertuples(index=False, name=None):
-        texts = [_word(value) for value in values]
-        rows.append(
-            Row(
-                texts[:labels],
-                [Entry(text) for text in texts[labels:]],
-                starts=previous not in (None, texts[0]),
-            )
-        )
-        previous = texts[0]
-    section = Section("", heads[:labels], [(head,) for head in heads[labels:]], rows)
-    document = Document(name, title, caption, [section], notes=list(notes), facts=facts(name, preset, []))
+    columns = list(dict.fromkeys(zip(frame["split"], frame["label"], strict=True)))
+    stated = frame["stated"].notna().any()
+    words = ("found", "stated") if stated else ("found",)
+    rows: list[Row] = []
+    for (dataset, setup), part in frame.groupby(["dataset", "setup"], sort=False):
+        starts = bool(rows)
+        for key, group in part.groupby("object", sort=False):
+            rows.append(Row([dataset, setup, key], _counts(group, columns, words), starts=starts))
+            starts = False
+        totals = part.groupby(["split", "label"], sort=False)[["found", "stated"]]
+        totals = totals.agg(lambda numbers: numbers.sum(min_count=len(numbers))).reset_index()
+        rows.append(Row([dataset, setup, "total"], _counts(totals, columns, words), strong=True))
+    headers = [
+        (split, label, word) if stated else (split, label) for split, label in columns for word in words
+    ]
+    section = Section("", ["Data set", "Setup", "Object"], headers, rows)
+    marked = any(entry.mark for row in rows for entry in row.entries)
+    sentences = [*notes, *([f"{DIFFERS} Found and stated differ."] if marked else [])]
+    document = Document(name, title, caption, [section], notes=sentences, facts=facts(name, preset, []))
     return [write_csv(frame, Path(out) / f"{name}.csv"), *write_document(document, out, name)]
 
 
-def _word(value: object) -> str:
-    if value is None or (not isinstance(value, (list, tuple)) and pd.isna(value)):
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value)
+DIFFERS = "≠"
+
+
+def _counts(group: pd.DataFrame, columns: list[tuple], words: tuple[str, ...]) -> list[Entry]:
+    found = {(r.split, r.label): r for r in group.itertuples()}
+    entries = []
+    for column in columns:
+        row = found.get(column)
+        for word in words:
+            count = None if row is None else getattr(row, word)
+            text = "" if count is None or pd.isna(count) else str(int(count))
+            differs = word == "stated" and text and count != row.found
+            entries.append(Entry(text, mark=DIFFERS if differs else ""))
+    return entries

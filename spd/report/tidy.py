@@ -77,7 +77,11 @@ def tidy(cells: Iterable[Cell], table: str, options: TableOptions) -> pd.DataFra
     published = published_values(options.published) if preset == "paper" else {}
     numbers = _numbers(cells)
     rows = []
-    for place in sorted(numbers, key=lambda place: _order(place, options)):
+    owners = list(dict.fromkeys(_owner(cell, cell.pretraining.name) for cell in cells))
+    for place in sorted(
+        numbers,
+        key=lambda p: (owners.index(_owner(p, p.pretraining)), TASKS.index(p.task), METRICS.index(p.metric)),
+    ):
         pretraining = names[place.pretraining]
         values = numbers[place]
         base = _base(place, names, numbers)
@@ -118,7 +122,11 @@ _NUMBERS = (
 
 
 def selected(cells: Iterable[Cell], options: TableOptions) -> list[Cell]:
-    """The cells that the options ask for, in the options' order; others are none of the table's business."""
+    """The cells that the options ask for, in the options' order; others are none of the table's business.
+
+    Cells carry the names that data sets are shown by. Those that the options do not know come after the
+    others, as they are given.
+    """
     wanted = [
         cell
         for cell in cells
@@ -127,10 +135,11 @@ def selected(cells: Iterable[Cell], options: TableOptions) -> list[Cell]:
         and (options.detector is None or cell.profile in options.profiles)
         and cell.pretraining.name in options.rows
     ]
+    datasets = list(dict.fromkeys([*options.datasets, *(cell.dataset for cell in wanted)]))
     return sorted(
         wanted,
         key=lambda c: (
-            dataset_rank(c.dataset, options),
+            datasets.index(c.dataset),
             options.profiles.index(c.profile) if options.detector else 0,
             options.detectors.index(c.detector),
             options.rows.index(c.pretraining.name),
@@ -139,12 +148,6 @@ def selected(cells: Iterable[Cell], options: TableOptions) -> list[Cell]:
             sorted(c.objects),
         ),
     )
-
-
-def dataset_rank(dataset: str, options: TableOptions) -> tuple[int, str]:
-    """Sort key of a data set: first those that the options name, in that order."""
-    named = dataset in options.datasets
-    return (options.datasets.index(dataset) if named else len(options.datasets), dataset)
 
 
 def one_preset(cells: Iterable[Cell]) -> str | None:
@@ -197,18 +200,6 @@ def _numbers(cells: list[Cell]) -> dict[_Place, Values]:
 
 def _owner(of: Cell | _Place, pretraining: str) -> tuple:
     return of.dataset, of.setup, of.detector, of.profile, pretraining, of.shots
-
-
-def _order(place: _Place, options: TableOptions) -> tuple:
-    return (
-        dataset_rank(place.dataset, options),
-        options.profiles.index(place.profile) if options.detector else 0,
-        options.detectors.index(place.detector),
-        options.rows.index(place.pretraining),
-        place.shots or 0,
-        TASKS.index(place.task),
-        METRICS.index(place.metric),
-    )
 
 
 def _base(place: _Place, names: dict[str, Pretraining], numbers: dict[_Place, Values]) -> Values | None:

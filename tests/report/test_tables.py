@@ -300,27 +300,47 @@ def test_latex_compiles(padim, options, tmp_path):
 
 
 OVERVIEW = pd.DataFrame(
-    {
-        "dataset": ["VisA", "VisA", "Toy"],
-        "object": ["pcb_1", "fryum", "x"],
-        "train_normal": [904, 450, 3],
-        "train_normal_stated": pd.array([904, 450, None], dtype="Int64"),
-        "agrees": [True, True, None],
-    }
-)
+    [
+        ("VisA", "1cls", "pcb_1", "train", "normal", 904, 904),
+        ("VisA", "1cls", "pcb_1", "test", "anomaly", 100, 100),
+        ("VisA", "1cls", "fryum", "train", "normal", 449, 450),
+        ("VisA", "1cls", "fryum", "test", "anomaly", 100, 100),
+        ("Toy", "1cls", "x", "train", "normal", 3, None),
+        ("Toy", "1cls", "x", "test", "anomaly", 2, None),
+    ],
+    columns=["dataset", "setup", "object", "split", "label", "found", "stated"],
+).astype({"found": "Int64", "stated": "Int64"})
 
 
 def test_overview_shows_found_and_stated(tmp_path):
-    write_overview(OVERVIEW, "dataset_overview", tmp_path, preset="demo")
-    assert markdown_rows((tmp_path / "dataset_overview.md").read_text()) == [
-        ["dataset", "object", "train normal", "train normal stated", "agrees"],
-        [":--", ":--", "--:", "--:", "--:"],
-        ["VisA", "pcb_1", "904", "904", "yes"],
-        ["VisA", "fryum", "450", "450", "yes"],
-        ["Toy", "x", "3", "", ""],
+    write_overview(OVERVIEW, "dataset_overview", tmp_path, preset="demo", notes=["VisA: CC BY 4.0"])
+    text = (tmp_path / "dataset_overview.md").read_text()
+    assert markdown_rows(text)[0][3:5] == ["train, normal, found", "train, normal, stated"]
+    assert markdown_rows(text)[2:] == [
+        ["VisA", "1cls", "pcb_1", "904", "904", "100", "100"],
+        ["VisA", "1cls", "fryum", "449", "450≠", "100", "100"],
+        ["**VisA**", "**1cls**", "**total**", "1353", "1354≠", "200", "200"],
+        ["Toy", "1cls", "x", "3", "", "2", ""],
+        ["**Toy**", "**1cls**", "**total**", "3", "", "2", ""],
     ]
-    assert (tmp_path / "dataset_overview.csv").read_text().splitlines()[1] == "VisA,pcb_1,904,904,True"
+    assert "VisA: CC BY 4.0" in text and "Found and stated differ" in text
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "dataset_overview.csv", dtype=dict(OVERVIEW.dtypes)), OVERVIEW
+    )
     assert {p.suffix for p in tmp_path.iterdir()} == {".csv", ".md", ".tex", ".html"}
+
+
+def test_overview_without_published_counts_has_one_column_each(tmp_path):
+    write_overview(OVERVIEW[4:], "o", tmp_path)
+    assert markdown_rows((tmp_path / "o.md").read_text())[0][3:] == ["train, normal", "test, anomaly"]
+
+
+def test_data_sets_stand_in_the_order_of_the_files_where_options_name_them_otherwise(
+    cells, cell_content, options, tmp_path
+):
+    contents = [cell_content(dataset=d, classification={"x": {"AU-PR": 0.5}}) for d in ("VisA", "MVTec-AD")]
+    write_table(cells(*contents), "t", options(datasets=["visa", "mvtec"]), tmp_path)
+    assert Grid((tmp_path / "t.html").read_text()).rows[0][-2:] == ["VisA", "MVTec-AD"]
 
 
 def test_detector_and_setup_must_fit():
