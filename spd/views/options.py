@@ -85,12 +85,13 @@ WEAK = ViewOptions(
 class LocalOptions(Options):
     """The local change: a small patch is copied, colour-jittered and pasted elsewhere in the same image.
 
-    The paper gives the steps (section 3.2); every number here is ours, with CutPaste's area and aspect.
+    The paper names the steps; every number here is ours. Aspect and jitter are CutPaste's, whose area,
+    (0.02, 0.15), gives patches too large to be called subtle.
     """
 
     kind: Literal["smoothblend", "cutpaste"] = "smoothblend"
     """`smoothblend` pastes through a Gaussian-blurred mask, `cutpaste` through the hard mask."""
-    area: ShareRange = (0.02, 0.15)
+    area: ShareRange = (0.005, 0.05)
     """Area of the patch as a share of the view's. Ours."""
     aspect: PositiveRange = (0.3, 3.3)
     """Aspect ratio (width / height) of the patch, log-uniform in this range. Ours."""

@@ -24,6 +24,9 @@ def views(images):
     return torch.nn.functional.interpolate(images / 255, size=(SIZE, SIZE))
 
 
+LARGE = LocalOptions(area=(0.02, 0.15))
+
+
 def draw(options, batch=6, seed=0):
     return smoothblend.draw_local(
         options, SIZE, np.random.default_rng(seed).random((batch, smoothblend.UNIFORMS))
@@ -56,7 +59,7 @@ def brute_force(view, draws, index, foreground, fine=51):
 @pytest.mark.parametrize("foreground", ["image", "zero"])
 @pytest.mark.parametrize("kind", ["smoothblend", "cutpaste"])
 def test_equals_a_brute_force_twin(views, apply_local, foreground, kind):
-    draws = draw(LocalOptions(kind=kind))
+    draws = draw(LARGE.model_copy(update={"kind": kind}))
     result = apply_local(views, draws, foreground)
     for index, view in enumerate(views):
         expected = brute_force(view, draws, index, foreground)
@@ -98,7 +101,7 @@ def test_image_foreground_leaves_everything_outside_the_patch_as_it_was(views, a
 @IMPLEMENTATIONS
 def test_zero_foreground_leaves_a_dark_rim(apply_local):
     views = torch.full((6, 3, SIZE, SIZE), 0.5)
-    draws = draw(LocalOptions())
+    draws = draw(LARGE)
     rim = apply_local(views, draws, "zero").amin((1, 2, 3))
     # A straight edge is blurred to alpha = 1/2 there, so the first pixel outside loses almost half.
     assert (rim < 0.4).all()
