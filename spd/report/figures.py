@@ -1,0 +1,160 @@
+"""Figures as files: qualitative, ROC and PR curves, pre-training curves. Same input, same bytes."""
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from spd.report.output import replace_file
+
+# Okabe and Ito's colours, told apart by colour-blind readers; the line style differs as well.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+STYLES = ("-", "--", "-.", ":")
+CEILING = 4.0  # heat maps: what scores above this has the last colour, what scores below 0 the first
+
+
+class Panel(NamedTuple):
+    """One row of the qualitative figure."""
+
+    caption: str
+    image: np.ndarray
+    """(H, W, 3) uint8."""
+    mask: np.ndarray | None
+    """(H, W), 0 = normal; None where there is none."""
+    without: np.ndarray
+    """(H, W) pixel scores without SPD, in the units of spd.report.cases.in_normal_units."""
+    with_spd: np.ndarray
+
+
+def qualitative(panels: Sequence[Panel], path: str | Path, *, title: str = "", footer: str = "") -> Path:
+    """The poster's figure: image, mask, heat map without and with SPD; a row a panel, one colour scale for all.
+
+    The suffix of `path` (.png or .svg) is the format. Raises ValueError without panels.
+    """
+    if not panels:
+        raise ValueError("no panels: the object has no anomalous test image to show")
+    with _style():
+        figure = Figure(figsize=(9.2, 2.25 * len(panels) + 0.9), layout="constrained")
+        axes = figure.subplots(len(panels), 4, squeeze=False)
+        heads = ("image", "mask", "without SPD", "with SPD")
+        for row, panel in zip(axes, panels, strict=True):
+            row[0].imshow(panel.image)
+            if panel.mask is not None:
+                row[1].imshow(panel.mask != 0, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            else:
+                row[1].text(0.5, 0.5, "no mask", ha="center", va="center", transform=row[1].transAxes)
+                row[1].set_box_aspect(panel.image.shape[0] / panel.image.shape[1])
+            for place, scores in ((row[2], panel.without), (row[3], panel.with_spd)):
+                heat = place.imshow(scores, cmap="inferno", vmin=0, vmax=CEILING)
+            row[0].set_ylabel(panel.caption, fontsize=8)
+            for place, head in zip(row, heads, strict=True):
+                place.set(xticks=[], yticks=[])
+                if row is axes[0]:
+                    place.set_title(head, fontsize=9)
+        bar = figure.colorbar(heat, ax=axes, shrink=0.8, extend="both", pad=0.01)
+        bar.set_label("score: 0 = median, 1 = 99 % quantile of normal test pixels", fontsize=8)
+        figure.suptitle(title, fontsize=11)
+        figure.supxlabel(footer, fontsize=7)
+        return _save(figure, path)
+
+
+def score_curves(
+    curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], path: str | Path, *, title: str = ""
+) -> Path:
+    """ROC and precision-recall curves side by side.
+
+    curves: legend label -> `{"ROC": (fpr, tpr), "PR": (recall, precision)}` as spd.metrics.curves gives them;
+    either may be missing (one class only). Raises ValueError without any curve.
+    """
+    if not any(curves.values()):
+        raise ValueError("no curves: every label has one class only")
+    with _style():
+        figure = Figure(figsize=(9, 4.4), layout="constrained")
+        words = {"ROC": ("false positive rate", "true positive rate"), "PR": ("recall", "precision")}
+        for place, (kind, (x, y)) in zip(figure.subplots(1, 2), words.items(), strict=True):
+            for i, (label, pair) in enumerate(curves.items()):
+                if kind in pair:
+                    place.plot(*pair[kind], label=label, **_line(i))
+            place.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x, ylabel=y, title=kind, box_aspect=1)
+        figure.axes[0].legend(fontsize=8, loc="lower right")
+        figure.suptitle(title, fontsize=11)
+        return _save(figure, path)
+
+
+def pretraining_curves(
+    histories: Mapping[str, Iterable[Mapping[str, float]]], path: str | Path, *, title: str = ""
+) -> Path:
+    """Loss, spread of the embedding, and cosines of SPD's views over the steps of each pre-training.
+
+    histories: legend label -> lines with `step` and, where known, `loss`, `embedding_std`, `cos_plus`,
+    `cos_minus`. The spread of the embedding is std * sqrt(d) of unit vectors: 1 spread, 0 collapsed.
+    """
+    with _style():
+        figure = Figure(figsize=(12, 3.8), layout="constrained")
+        loss, spread, cosine = figure.subplots(1, 3)
+        for i, (label, lines) in enumerate(histories.items()):
+            lines = list(lines)
+            for place, key in ((loss, "loss"), (spread, "embedding_std")):
+                place.plot(*_series(lines, key), label=label, **_line(i))
+            for key, style in (("cos_plus", "-"), ("cos_minus", "--")):
+                steps, values = _series(lines, key)
+                if steps:
+                    word = "+" if key == "cos_plus" else "−"
+                    place = {"label": f"{label}, z{word}", "color": COLOURS[i % len(COLOURS)]}
+                    cosine.plot(steps, values, linestyle=style, linewidth=1.3, **place)
+        loss.set(title="loss", xlabel="step")
+        spread.set(title="embedding std · √d (0: collapsed)", xlabel="step")
+        spread.set_ylim(bottom=0)
+        cosine.set(title="cos(z, z⁺) and cos(z, z⁻)", xlabel="step")
+        loss.legend(fontsize=7)
+        if cosine.get_legend_handles_labels()[0]:
+            cosine.legend(fontsize=7)
+        else:
+            cosine.text(0.5, 0.5, "none with SPD", ha="center", transform=cosine.transAxes)
+        figure.suptitle(title, fontsize=11)
+        return _save(figure, path)
+
+
+def read_history(path: str | Path) -> list[dict[str, float]]:
+    """Lines of a pre-training's history (JSON lines). ValueError names file and line of what is not JSON."""
+    lines = []
+    for number, text in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: not JSON ({error.msg})") from None
+    return lines
+
+
+def _series(lines: list[Mapping[str, float]], key: str) -> tuple[list[float], list[float]]:
+    known = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+    return [step for step, _ in known], [value for _, value in known]
+
+
+def _line(i: int) -> dict:
+    style = STYLES[i // len(COLOURS) % len(STYLES)]
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": style, "linewidth": 1.3}
+
+
+@contextmanager
+def _style():
+    # Names are shown as they are (no $math$), and an SVG's ids come from a fixed salt.
+    fixed = {"text.parse_math": False, "svg.hashsalt": "spd", "font.family": "DejaVu Sans"}
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **fixed}):
+        yield
+
+
+def _save(figure: Figure, path: str | Path) -> Path:
+    suffix = Path(path).suffix.lstrip(".")
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}}
+    if suffix not in metadata:
+        raise ValueError(f"{path}: give a name that ends in .png or .svg")
+    content = io.BytesIO()
+    figure.savefig(content, format=suffix, dpi=120, metadata=metadata[suffix])
+    return replace_file(path, content.getvalue())

@@ -1,0 +1,104 @@
+import io
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spd.report.figures import Panel, pretraining_curves, qualitative, read_history, score_curves
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def panels():
+    image = np.zeros((20, 30, 3), np.uint8)
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:10, 5:10] = 1
+    heat = np.linspace(0, 5, 600, dtype=np.float32).reshape(20, 30)
+    return [Panel("best $x_1$ 50 %", image, mask, heat, heat[::-1]), Panel("worst", image, None, heat, heat)]
+
+
+HISTORIES = {
+    "SimSiam": [{"step": i, "loss": -0.1 * i, "embedding_std": 0.9} for i in range(4)],
+    "SimSiam + SPD": [
+        {"step": i, "loss": -0.1 * i, "embedding_std": 0.8, "cos_plus": 0.9, "cos_minus": 0.5}
+        for i in range(4)
+    ],
+}
+CURVES = {
+    "without": {"ROC": (np.array([0, 0.5, 1]), np.array([0, 1, 1])), "PR": (np.array([0, 1]), np.ones(2))},
+    "with_$PD": {"ROC": (np.array([0, 0, 1]), np.array([0, 1, 1]))},
+    "one class": {},
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_same_input_gives_the_same_bytes(panels, tmp_path, suffix):
+    for draw, content in ((qualitative, panels), (score_curves, CURVES), (pretraining_curves, HISTORIES)):
+        one = draw(content, tmp_path / f"one.{suffix}", title="a_b $ <c>").read_bytes()
+        two = draw(content, tmp_path / f"two.{suffix}", title="a_b $ <c>").read_bytes()
+        assert one == two
+        if suffix == "png":
+            assert not Image.open(io.BytesIO(one)).info.get("Software")
+        else:
+            ET.fromstring(one)
+            assert b"<dc:date>" not in one
+
+
+def colours_in(png, colours):
+    """Whether each RGB colour occurs in a picture."""
+    pixels = set(map(tuple, np.asarray(Image.open(png).convert("RGB")).reshape(-1, 3).tolist()))
+    return [colour in pixels for colour in colours]
+
+
+def test_both_heat_maps_share_one_colour_scale(tmp_path):
+    image, mask = np.full((8, 8, 3), 128, np.uint8), np.ones((8, 8))
+    # inferno at 1/4 and at 2/4 of the scale, whatever the other map of the row holds.
+    import matplotlib
+
+    inferno = [
+        tuple(round(255 * channel) for channel in matplotlib.colormaps["inferno"](x)[:3]) for x in (0.25, 0.5)
+    ]
+    panel = Panel("x", image, mask, np.full((8, 8), 1.0), np.full((8, 8), 2.0))
+    assert colours_in(qualitative([panel], tmp_path / "a.png"), [*inferno, (128, 128, 128)]) == [True] * 3
+
+
+def test_curves_hold_the_points_given(tmp_path):
+    path = score_curves(CURVES, tmp_path / "a.svg")
+    tree = ET.parse(path)
+    assert len(tree.findall(f".//{SVG}g[@id='axes_1']")) == 1
+    # A curve of n corners is a path of n points: two ROC curves of three, one PR curve of two.
+    lines = [g.find(f"{SVG}path") for g in tree.iter(f"{SVG}g") if g.get("id", "").startswith("line2d_")]
+    dashes = [
+        p.get("d").count("L") + 1 for p in lines if p is not None and "stroke: #0072b2" in p.get("style", "")
+    ]
+    assert 3 in dashes and 2 in dashes
+
+
+def test_nothing_to_draw_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no panels"):
+        qualitative([], tmp_path / "a.png")
+    with pytest.raises(ValueError, match="no curves"):
+        score_curves({"x": {}}, tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"\.png or \.svg"):
+        score_curves(CURVES, tmp_path / "a.pdf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_history_is_read_and_errors_name_the_line(tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "knn": 0.1}\n')
+    assert read_history(path) == [{"step": 1, "loss": 0.5}, {"step": 2, "knn": 0.1}]
+    path.write_text('{"step": 1}\n{"st\n')
+    with pytest.raises(ValueError, match="line 2"):
+        read_history(path)
+
+
+def test_a_callers_settings_do_not_change_the_figure(panels, tmp_path):
+    import matplotlib
+
+    one = qualitative(panels, tmp_path / "one.png").read_bytes()
+    with matplotlib.rc_context({"font.size": 30, "savefig.dpi": 10}):
+        assert qualitative(panels, tmp_path / "two.png").read_bytes() == one
+        assert matplotlib.rcParams["font.size"] == 30
