@@ -161,11 +161,12 @@ class _Names:
         for depth in range(1, len(path.parts) + 1):
             part = "/".join(path.parts[:depth])
             part_is_folder = is_folder or depth < len(path.parts)
-            spelling, known_folder = self.spelling.setdefault(_folded(part), (part, part_is_folder))
-            new = spelling is part
-            if spelling != part:
-                raise ArchiveError(f"{part!r} and {spelling!r} differ in case or Unicode form only")
-            if not new and not (known_folder and part_is_folder):
+            known = self.spelling.get(_folded(part))
+            if known is None:
+                self.spelling[_folded(part)] = (part, part_is_folder)
+            elif known[0] != part:
+                raise ArchiveError(f"{part!r} and {known[0]!r} differ in case or Unicode form only")
+            elif not (known[1] and part_is_folder):
                 raise ArchiveError(f"{part!r} occurs twice")
         return path
 
@@ -191,6 +192,8 @@ def _entries(raw: IO[bytes], limit: int, nested: bool) -> Iterator[_Entry]:
             folder = entry.name.removesuffix(".tar")
             yield _Entry(folder, True, 0, None)
             for inner in _tar_entries(entry.stream, limit):
+                if inner.name.startswith("/"):
+                    raise ArchiveError(f"the name {inner.name!r} in {entry.name} is absolute")
                 yield inner._replace(name=f"{folder}/{inner.name}")
 
 
@@ -244,7 +247,7 @@ class _Bounded:
 
     def _check(self, position: int) -> None:
         if position > self.limit:
-            raise ArchiveError(f"unpacks to more than {self.limit:,} bytes (limits: max_bytes)")
+            raise ArchiveError(f"is more than {self.limit:,} bytes of tar (limits: max_bytes)")
 
 
 def _tar_entries(source: IO[bytes], limit: int) -> Iterator[_Entry]:

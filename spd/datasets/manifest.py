@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ import pandas as pd
 COLUMNS = ("object", "split", "label", "defect", "image", "mask")
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 SETUPS = ("1cls", "2cls_highshot", "2cls_fewshot")
 
 
@@ -108,7 +110,10 @@ def make(
     Raises ValueError that names the row for an unknown word, an unsafe path or an image listed twice.
     """
     where = where or str(root)
-    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str).reset_index(drop=True)
+    try:
+        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str).reset_index(drop=True)
+    except UnicodeEncodeError as error:  # a file name that is not UTF-8
+        raise ValueError(f"{where}: the name {error.object!r} is not UTF-8; rename the file") from None
     if objects is not None:
         table = table[table["object"].isin(_known(objects, sorted(table["object"].unique()), where))]
     if table.empty:
@@ -183,6 +188,8 @@ def _validate(table: pd.DataFrame, where: str) -> None:
 
     if table.isna().any(axis=None):
         table.fillna("", inplace=True)
+    for column in COLUMNS:
+        refuse(~table[column].map(_plain), f"{column} must have no control characters")
     refuse(~table["split"].isin(SPLITS), f"split must be one of {', '.join(SPLITS)}")
     refuse(~table["label"].isin(LABELS), f"label must be one of {', '.join(LABELS)}")
     # `mean` is the row of averages in every table.
@@ -194,6 +201,10 @@ def _validate(table: pd.DataFrame, where: str) -> None:
             f"{column} must be a path below the root, with forward slashes and without '..'",
         )
     refuse(table["image"].duplicated(keep=False), "the same image is listed more than once")
+
+
+def _plain(text: str) -> bool:
+    return _CONTROL.search(text) is None
 
 
 def _inside(path: str) -> bool:

@@ -146,39 +146,29 @@ def left(get):
     return sorted(p.name for p in get.path.parent.iterdir() if not p.name.startswith("."))
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        [whole()],
-        [cut(100_000), whole()],
-        [reset(100_000), reset(50_000), whole()],
-        [stall(120_000), whole()],
-        [cut(0), whole()],
-        [status(503), status(500), whole()],
-        [status(429, Retry_After="0"), whole()],
-        # Range ignored: the whole file again, from its first byte.
-        [cut(100_000), lambda handler: handler.answer(CONTENT)],
-        # Another file was begun, with and without a validator to tell.
-        [cut(100_000, OTHER, ETag='"other"'), whole()],
-        [cut(100_000, OTHER), whole()],
-        # 206 with another range than asked for.
-        [cut(9), lambda h: h.answer(CONTENT[5:], 206, Content_Range="bytes 5-299999/300000"), whole()],
-        [lambda h: h.answer(CONTENT, ETag='W/"weak"', sent=70_000), whole()],
+ENDS_WELL = {
+    "plain": [whole()],
+    "cut": [cut(100_000), whole()],
+    "reset": [reset(100_000), reset(50_000), whole()],
+    "stall": [stall(120_000), whole()],
+    "empty": [cut(0), whole()],
+    "5xx": [status(503), status(500), whole()],
+    "429": [status(429, Retry_After="0"), whole()],
+    # The whole file again, from its first byte.
+    "range ignored": [cut(100_000), lambda handler: handler.answer(CONTENT)],
+    "changed": [cut(100_000, OTHER, ETag='"other"'), whole()],
+    # Without a validator to tell: only the hash shows it.
+    "changed silently": [cut(100_000, OTHER), whole()],
+    "wrong range": [
+        cut(9),
+        lambda handler: handler.answer(CONTENT[5:], 206, Content_Range="bytes 5-299999/300000"),
+        whole(),
     ],
-    ids=[
-        "plain",
-        "cut",
-        "reset",
-        "stall",
-        "empty",
-        "5xx",
-        "429",
-        "range ignored",
-        "changed",
-        "changed silently",
-    ]
-    + ["wrong range", "weak tag"],
-)
+    "weak tag": [lambda handler: handler.answer(CONTENT, ETag='W/"weak"', sent=70_000), whole()],
+}
+
+
+@pytest.mark.parametrize("script", ENDS_WELL.values(), ids=ENDS_WELL)
 def test_ends_in_the_right_file(get, script):
     assert get(*script).read_bytes() == CONTENT
     assert left(get) == ["file.tar"]

@@ -1,0 +1,39 @@
+import pytest
+
+from spd.datasets import class_folders
+
+
+@pytest.fixture
+def folder(tmp_path, images):
+    for name, count in (("n01", 3), ("n02", 1)):
+        for i in range(count):
+            images.save(tmp_path / "corpus" / "train" / name / f"{name}_{i}.JPEG", images.texture(i))
+    return tmp_path / "corpus"
+
+
+def test_imagenet_s_layout_and_bare_class_folders(folder):
+    manifest = class_folders.read(folder)
+    assert manifest.counts()["train_normal"].tolist() == [3, 1]
+    assert next(iter(manifest)).image == "train/n01/n01_0.JPEG"
+    bare = class_folders.read(folder / "train")
+    assert [row.image for row in bare] == [row.image.removeprefix("train/") for row in manifest]
+    assert class_folders.read(folder, objects=["n02"]).objects == ["n02"]
+
+
+def test_the_error_says_what_was_found(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"is a file; .*nested: true"):
+        class_folders.read(folder / "train" / "n01" / "n01_0.JPEG")
+    (tmp_path / "tars").mkdir()
+    (tmp_path / "tars" / "n01.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1 tar files \(n01\.tar, \.\.\.\), not yet unpacked"):
+        class_folders.read(tmp_path / "tars")
+    with pytest.raises(ValueError, match="no such folder"):
+        class_folders.read(tmp_path / "nothing")
+    (tmp_path / "empty" / "n01").mkdir(parents=True)
+    with pytest.raises(ValueError, match="expected <class>/ folders with images, none found"):
+        class_folders.read(tmp_path / "empty")
+
+
+def test_caltech(spd_data):
+    manifest = class_folders.read(spd_data / "caltech101_128px" / "101_ObjectCategories")
+    assert len(manifest) == 3 * 1010 and len(manifest.objects) == 101
