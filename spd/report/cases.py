@@ -58,7 +58,7 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
 def in_normal_units(maps: np.ndarray, anomalous: np.ndarray, quantile: float = 0.99) -> np.ndarray:
     """Heat maps in units that detectors without and with SPD share: 0 is the median score of normal pixels.
 
-    maps: (N, H, W) floating; anomalous: (N,) bool. Returns float32 (N, H, W): (score - median) / (q - median),
+    maps: (N, H, W) floating; anomalous: (N,) bool. Returns float32 (N, H, W): (score - median)/(q - median),
     median and quantile q over the pixels of normal test images; 1 is then a score that 99 % of normal pixels
     stay below. Without normal images all images are used; where q is the median, the unit is 1. (ours)
     """

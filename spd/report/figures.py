@@ -33,7 +33,7 @@ class Panel(NamedTuple):
 
 
 def qualitative(panels: Sequence[Panel], path: str | Path, *, title: str = "", footer: str = "") -> Path:
-    """The poster's figure: image, mask, heat map without and with SPD; a row a panel, one colour scale for all.
+    """The poster's figure: image, mask, heat map without and with SPD; a row a panel, one colour scale.
 
     The suffix of `path` (.png or .svg) is the format. Raises ValueError without panels.
     """
@@ -53,10 +53,10 @@ def qualitative(panels: Sequence[Panel], path: str | Path, *, title: str = "", f
             for place, scores in ((row[2], panel.without), (row[3], panel.with_spd)):
                 heat = place.imshow(scores, cmap="inferno", vmin=0, vmax=CEILING)
             row[0].set_ylabel(panel.caption, fontsize=8)
-            for place, head in zip(row, heads, strict=True):
+            for place in row:
                 place.set(xticks=[], yticks=[])
-                if row is axes[0]:
-                    place.set_title(head, fontsize=9)
+        for place, head in zip(axes[0], heads, strict=True):
+            place.set_title(head, fontsize=9)
         bar = figure.colorbar(heat, ax=axes, shrink=0.8, extend="both", pad=0.01)
         bar.set_label("score: 0 = median, 1 = 99 % quantile of normal test pixels", fontsize=8)
         figure.suptitle(title, fontsize=11)

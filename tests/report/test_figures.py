@@ -46,6 +46,12 @@ def test_the_same_input_gives_the_same_bytes(panels, tmp_path, suffix):
             assert b"<dc:date>" not in one
 
 
+def test_columns_and_rows_are_named(panels, tmp_path):
+    text = qualitative(panels, tmp_path / "a.svg", title="pcb_1", footer="the rule").read_text()
+    for word in ("image", "mask", "without SPD", "with SPD", "best $x_1$ 50 %", "worst", "no mask", "pcb_1"):
+        assert f"<!-- {word} -->" in text
+
+
 def colours_in(png, colours):
     """Whether each RGB colour occurs in a picture."""
     pixels = set(map(tuple, np.asarray(Image.open(png).convert("RGB")).reshape(-1, 3).tolist()))

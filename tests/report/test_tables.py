@@ -263,6 +263,29 @@ def test_html_asks_nothing_of_the_network(padim, options, tmp_path):
     assert not re.search(r"https?:|src=|@import|url\(|<script|<link", page)
 
 
+def contrast(one, other):
+    """WCAG 2.2's ratio of two colours #rrggbb."""
+
+    def luminance(colour):
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_text_has_enough_contrast_in_light_and_dark(padim, options, tmp_path, scheme):
+    write_table(padim("demo"), "t", options(rows=NAMES), tmp_path)
+    page = (tmp_path / "t.html").read_text()
+    colours = dict(re.findall(r"--([a-z-]+): (#\w{6})", re.findall(r":root \{(.*?)\}", page, re.S)[scheme]))
+    for ink in ("ink", "soft", "up", "down"):
+        for ground in ("page", "band"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+    assert contrast(colours["warn-ink"], colours["warn"]) >= 4.5
+
+
 def test_no_results_is_an_error_that_names_the_rows(cells, cell_content, options, tmp_path):
     foreign = cells(cell_content("vit", classification={"x": {"AU-PR": 0.5}}))
     with pytest.raises(ValueError, match=r"table t.*sup, sup_spd"):
