@@ -107,4 +107,4 @@ def pooled(model: nn.Module, x: Tensor) -> Tensor:
 
 def _nearest(name: str, known, prefix: str = "") -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {prefix}{close[0]!r}?" if close else ""
+    return f"; did you mean {prefix + close[0]!r}?" if close else ""

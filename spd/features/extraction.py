@@ -110,7 +110,8 @@ class Network:
             fold_batchnorm(self._network, example.to(device))
         except AssertionError as error:  # timm's way to say that a size does not suit an architecture
             raise ValueError(
-                f"{metadata.architecture} cannot take images of {image_size[1]} x {image_size[0]} pixels: {error}"
+                f"{metadata.architecture} cannot take images of {image_size[1]} x {image_size[0]} pixels: "
+                f"{error}"
             ) from error
         self._network.to(self._dtype, memory_format=torch.channels_last)
 
