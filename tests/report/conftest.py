@@ -84,7 +84,7 @@ def cells(write_cells):
     return lambda *contents: read_cells(write_cells(*contents))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cell_content():
     return content
 

@@ -1,8 +1,13 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from spd.report.cells import Cell
+from spd.report.options import TableOptions
 from spd.report.tidy import COLUMNS, tidy
 
 CONTRACT = (
@@ -88,6 +93,23 @@ def test_an_undefined_object_is_empty_and_left_out_of_the_mean_with_a_note(cells
         mean = row(frame, object="mean", task=task)
         assert mean.value == pytest.approx(value)
         assert mean.note == "Mean over 2 of 3 objects; undefined: b."
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.lists(st.floats(0, 1), min_size=2, max_size=2), min_size=1)
+)
+def test_mean_is_the_unweighted_mean_of_the_object_rows(cell_content, values):
+    objects = {name: {"AU-PR": None} for name in values}
+    files = [cell_content(seed=seed, classification=objects) for seed in range(2)]
+    for seed, file in enumerate(files):
+        for name, pair in values.items():
+            file["objects"][name]["classification"] = {"AU-PR": pair[seed]}
+    options = TableOptions(title="t", datasets=["VisA"], detector="padim", rows=["sup"])
+    frame = tidy([Cell.model_validate(file) for file in files], "t", options)
+    mean = row(frame, object="mean")
+    assert mean.value == pytest.approx(frame[frame["object"] != "mean"]["value"].mean(), abs=1e-9)
+    assert mean["std"] == pytest.approx(100 * np.std(np.mean([*values.values()], axis=0), ddof=1), abs=1e-9)
 
 
 def test_order_is_that_of_the_options_whatever_the_order_of_the_cells(pair, options):
