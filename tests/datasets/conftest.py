@@ -80,10 +80,10 @@ def visa_folder(tmp_path):
 def mvtec_folder(tmp_path):
     """MVTec-AD's layout: a grey object whose masks carry `_mask`, and a colour object whose masks do not."""
     root = tmp_path / "mvtec"
-    for number, (name, suffix) in enumerate((("felt", "_mask"), ("gear", ""))):
+    for name, suffix in (("felt", "_mask"), ("gear", "")):
         for folder, count in (("train/good", 3), ("test/good", 2), ("test/cut", 2), ("test/hole", 1)):
             for i in range(count):
-                pixels = texture(1000 + 100 * number + 10 * len(folder) + i)
+                pixels = texture(1000 + len(list(root.rglob("*.png"))))
                 save(root / name / folder / f"{i:03d}.png", pixels[..., 0] if name == "felt" else pixels)
                 if folder in ("test/cut", "test/hole"):
                     mask = np.zeros((80, 96), np.uint8)

@@ -1,0 +1,191 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from spd.datasets import mvtec, split_csv, visa
+from spd.datasets.checks import DatasetError, check
+from spd.datasets.manifest import make
+
+
+def kinds(findings):
+    return {(finding.kind, finding.paths) for finding in findings}
+
+
+def run(manifest, **options):
+    return check(manifest, progress=False, **options)
+
+
+def test_a_sound_data_set_has_no_findings(mvtec_folder, visa_folder):
+    for manifest in (
+        mvtec.read(mvtec_folder),
+        visa.read(visa_folder),
+        visa.read(visa_folder, "2cls_fewshot"),
+    ):
+        report = run(manifest)
+        assert report.text() == ""
+        report.require_sound("d")
+
+
+def test_every_problem_is_listed_with_its_path(mvtec_folder, images):
+    felt, gear = mvtec_folder / "felt", mvtec_folder / "gear"
+    manifest = mvtec.read(mvtec_folder)
+    (felt / "train/good/000.png").unlink()
+    (felt / "ground_truth/hole/000_mask.png").unlink()
+    data = (felt / "test/good/000.png").read_bytes()
+    (felt / "test/good/000.png").write_bytes(data[: len(data) // 2])
+    (felt / "test/good/001.png").write_bytes(b"<html>")
+    (felt / "ground_truth/cut/000_mask.png").write_bytes(b"")
+    images.save(gear / "ground_truth/cut/000.png", np.zeros((80, 96), np.uint8))
+    images.save(gear / "ground_truth/hole/000.png", np.full((96, 80), 255, np.uint8))
+    shutil.copy(gear / "train/good/000.png", gear / "test/good/000.png")
+    shutil.copy(gear / "test/cut/000.png", gear / "test/good/001.png")
+    for workers in (1, 3):
+        report = run(manifest, workers=workers)
+        assert kinds(report.problems) == {
+            ("missing", ("felt/train/good/000.png",)),
+            ("missing", ("felt/ground_truth/hole/000_mask.png",)),
+            ("unreadable", ("felt/test/good/000.png",)),
+            ("unreadable", ("felt/test/good/001.png",)),
+            ("unreadable", ("felt/ground_truth/cut/000_mask.png",)),
+            ("empty mask", ("gear/ground_truth/cut/000.png",)),
+            ("mask size", ("gear/ground_truth/hole/000.png", "gear/test/hole/000.png")),
+            ("exact duplicate", ("gear/test/good/000.png", "gear/train/good/000.png")),
+            ("exact duplicate", ("gear/test/cut/000.png", "gear/test/good/001.png")),
+        }
+    with pytest.raises(DatasetError) as caught:
+        report.require_sound("MVTec")
+    message = str(caught.value)
+    assert message.startswith("MVTec: 9 problems:")
+    assert all(path in message for finding in report.problems for path in finding.paths)
+    assert "mask is 80 x 96 pixels, its image 96 x 80" in message
+    assert "test and train" in message and "anomaly and normal" in message
+
+
+def test_masks_of_normal_images_and_missing_ones(mvtec_folder, images):
+    rows = list(mvtec.read(mvtec_folder, objects=["gear"]))
+    masked, unmasked = (row for row in rows if row.defect == "cut")
+    normal = next(row for row in rows if row.label == "normal")
+    changed = [row for row in rows if row not in (unmasked, normal)]
+    changed += [unmasked._replace(mask=""), normal._replace(mask=masked.mask)]
+    report = run(make(changed, mvtec_folder, 127))
+    assert kinds(report.problems) == {("marked normal", (masked.mask,))}
+    assert kinds(report.warnings) == {("no mask", (unmasked.image,))}
+    # Without any mask there is nothing to miss, and a mask of zeros on a normal image is as it should be.
+    images.save(mvtec_folder / "gear/zeros.png", np.zeros((80, 96), np.uint8))
+    without = [r._replace(mask="gear/zeros.png" if r.label == "normal" else "") for r in rows]
+    assert run(make(without, mvtec_folder, 127)).text() == ""
+
+
+def test_class_ids_read_as_grey_are_empty_masks(visa_folder):
+    manifest = visa.read(visa_folder, mask_threshold=127)
+    assert {finding.kind for finding in run(manifest).problems} == {"empty mask"}
+
+
+@pytest.mark.parametrize("name", ["image.jpg", "progressive.jpg", "image.png", "image.bmp", "image.tif"])
+def test_truncation_is_seen_wherever_it_is(tmp_path, images, name):
+    path = tmp_path / name
+    options = {"progressive": True} if name.startswith("progressive") else {}
+    images.save(path, images.texture(3, (400, 320)), **options)
+    manifest = make([("o", "train", "normal", "", name, "")], tmp_path, 127)
+    data = path.read_bytes()
+    assert run(manifest).problems == ()
+    for share in (0.0, 0.02, 0.3, 0.7, 0.97):
+        path.write_bytes(data[: int(share * len(data))])
+        assert kinds(run(manifest).problems) == {("unreadable", (name,))}, share
+
+
+def test_pixels_without_a_range_are_refused_and_16_bit_are_not(tmp_path):
+    grey = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    Image.fromarray(grey).save(tmp_path / "16.png")
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "float.tif")
+    rows = [("o", "train", "normal", "", "16.png", ""), ("o", "test", "normal", "", "float.tif", "")]
+    report = run(make(rows, tmp_path, 127))
+    assert kinds(report.problems) == {("unreadable", ("float.tif",))}
+    assert "no defined range" in report.text()
+
+
+def exposed(pixels, gain, offset):
+    return np.clip(pixels * gain + offset, 0, 255).astype(np.uint8)
+
+
+def parts(tmp_path, images, n):
+    """n different images, every fifth of them in test, on a bright frame that all of them share."""
+    rows = []
+    for i in range(n):
+        pixels = images.texture(i, (128, 128)).copy()
+        pixels[:12] = pixels[-12:] = 255
+        images.save(tmp_path / f"{i:03d}.png", pixels)
+        rows.append(("o", "test" if i % 5 == 0 else "train", "normal", "", f"{i:03d}.png", ""))
+    return rows
+
+
+@pytest.mark.parametrize("n", [10, 60])
+def test_the_same_part_under_another_exposure(tmp_path, images, n):
+    rows = parts(tmp_path, images, n)
+    assert run(make(rows, tmp_path, 127)).text() == ""
+    again = exposed(images.texture(1, (128, 128)), 0.6, 20)
+    images.save(tmp_path / "again.jpg", again, quality=80)
+    images.save(tmp_path / "also.png", exposed(again, 1.1, 5))
+    rows += [("o", "test", "normal", "", "again.jpg", ""), ("o", "train", "normal", "", "also.png", "")]
+    report = run(make(rows, tmp_path, 127))
+    assert report.problems == ()
+    # Both in train, 001 and also.png are no pair.
+    expected = {("near duplicates", ()), ("near duplicate", ("001.png", "again.jpg"))}
+    expected.add(("near duplicate", ("also.png", "again.jpg")))
+    assert kinds(report.warnings) == expected
+    assert f"2 pairs across train and test, 1 of {n // 5 + 1} test images" in report.text()
+    # Other objects are not compared with it.
+    apart = [("p" if row[4] == "again.jpg" else row[0], *row[1:]) for row in rows]
+    assert run(make(apart, tmp_path, 127)).warnings == ()
+
+
+@pytest.mark.parametrize("n", [10, 60])
+def test_the_correlation_is_the_documented_one(tmp_path, images, n):
+    rows = parts(tmp_path, images, n)
+    mixed = images.texture(1, (128, 128)) // 2 + images.texture(999, (128, 128)) // 3
+    images.save(tmp_path / "mixed.png", mixed)
+    rows.append(("o", "test", "normal", "", "mixed.png", ""))
+    (stated,) = (f.detail for f in run(make(rows, tmp_path, 127)).warnings if f.paths)
+
+    def thumbnail(name):
+        grey = np.asarray(Image.open(tmp_path / name).convert("L"), np.float64)
+        small = grey.reshape(64, 2, 64, 2).mean((1, 3))
+        detail = small - gaussian_filter(small, 1, mode="mirror")
+        return detail / np.sqrt(gaussian_filter(detail**2, 4, mode="mirror") + 1)
+
+    thumbnails = {row[4]: thumbnail(row[4]) for row in rows}
+    shared = np.mean(list(thumbnails.values()), axis=0) if n >= 32 else 0
+    a, b = ((thumbnails[name] - shared).ravel() for name in ("001.png", "mixed.png"))
+    assert float(stated.removeprefix("correlation ")) == pytest.approx(np.corrcoef(a, b)[0, 1], abs=0.02)
+
+
+def test_many_pairs_are_counted_and_the_strongest_listed(tmp_path, images):
+    rows = []
+    for i in range(14):
+        noise = np.random.default_rng(i).integers(-3 * i - 1, 3 * i + 2, (128, 128, 3))
+        pixels = np.clip(images.texture(0, (128, 128)).astype(int) + noise, 0, 255)
+        images.save(tmp_path / f"{i}.png", pixels.astype(np.uint8))
+        rows.append(("o", ("train", "test")[i % 2], "normal", "", f"{i}.png", ""))
+    first, *pairs = run(make(rows, tmp_path, 127)).warnings
+    assert first.detail == "49 pairs across train and test, 7 of 7 test images"
+    correlations = [float(pair.detail.split()[1]) for pair in pairs]
+    assert len(pairs) == 20 and correlations == sorted(correlations, reverse=True)
+    assert pairs[0].paths == ("0.png", "1.png")
+
+
+@pytest.mark.parametrize("setup", ["1cls", "2cls_highshot", "2cls_fewshot"])
+def test_magnetic_tile_keeps_its_near_duplicates_apart(spd_data, setup):
+    manifest = split_csv.read(spd_data / "magnetic_tile", setup, csv=f"split_csv/{setup}.csv")
+    assert run(manifest).text() == ""
+
+
+def test_magnetic_tile_split_at_random_does_not(spd_data):
+    manifest = split_csv.read(spd_data / "magnetic_tile", csv="split_csv/1cls.csv")
+    rows = [row for row in manifest if row.label == "normal"]
+    mixed = [row._replace(split=("train", "test")[i % 2]) for i, row in enumerate(rows)]
+    report = run(make(mixed, manifest.root, 127))
+    assert report.problems == ()
+    assert int(report.warnings[0].detail.split()[0]) > 200

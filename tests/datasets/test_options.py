@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from spd.datasets.options import ArchiveOptions, DatasetOptions, expand
+
+HASH = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"reader": "visa"}, "give exactly one of archive and root"),
+        ({"reader": "visa", "root": "a", "archive": {"file": "b"}}, "give exactly one of archive and root"),
+        ({"reader": "elpv", "archive": {"file": "b"}}, "takes its images from the installed wheel"),
+        ({"reader": "split_csv", "root": "a"}, "csv lacks 1cls"),
+        ({"reader": "split_csv", "root": "a", "csv": {"2cls": "b"}}, "2cls_highshot"),
+        ({"reader": "mvtec", "root": "a", "csv": {"1cls": "b"}}, "csv is for the reader split_csv alone"),
+        ({"reader": "mvtec", "root": "a", "setups": ["2cls_fewshot"]}, "has the setup 1cls alone"),
+        ({"reader": "coco", "root": "a"}, "'visa', 'mvtec', 'class_folders', 'split_csv' or 'elpv'"),
+        ({"reader": "visa", "root": "a", "mask_threshold": 255}, "less than or equal to 254"),
+        ({"reader": "visa", "root": "a", "setups": []}, "at least 1 item"),
+        ({"reader": "visa", "root": "a", "mask_treshold": 1}, "Extra inputs are not permitted"),
+        ({"reader": "visa", "archive": {"file": "a", "url": "https://x/a"}}, "sha256 is required"),
+        (
+            {"reader": "visa", "archive": {"file": "a", "url": "file:///a", "sha256": HASH}},
+            "must begin with http",
+        ),
+        ({"reader": "visa", "archive": {"file": "a", "sha256": "abc"}}, "should match pattern"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(entry, message):
+    with pytest.raises(ValidationError, match=message):
+        DatasetOptions(name="d", **entry)
+
+
+def test_a_name_is_a_plain_word():
+    assert DatasetOptions(name="MVTec-AD", reader="elpv").setups == ["1cls"]
+    with pytest.raises(ValidationError, match="name"):
+        DatasetOptions(name="../d", reader="elpv")
+
+
+def test_every_field_is_documented():
+    for model in (DatasetOptions, ArchiveOptions):
+        assert all(field.description for field in model.model_fields.values())
+
+
+def test_paths_are_expanded(monkeypatch):
+    monkeypatch.setenv("SOME_DATA", "/somewhere")
+    monkeypatch.delenv("NO_DATA", raising=False)
+    assert expand("$SOME_DATA/x", "k") == Path("/somewhere/x")
+    assert expand("${SOME_DATA}/x", "k") == Path("/somewhere/x")
+    assert expand("~/x", "k") == Path.home() / "x"
+    assert expand("data/x", "k") == Path("data/x")
+    with pytest.raises(
+        ValueError, match=r"datasets: d: root: \$NO_DATA/x: the environment variable NO_DATA is not set"
+    ):
+        expand("$NO_DATA/x", "datasets: d: root")

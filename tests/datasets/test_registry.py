@@ -1,0 +1,59 @@
+import shutil
+
+import pytest
+
+from spd.datasets import mvtec, visa
+from spd.datasets.archive import unpack
+from spd.datasets.fingerprint import archive_fingerprint, folder_fingerprint
+from spd.datasets.options import DatasetOptions
+from spd.datasets.registry import fingerprint, make_manifest, read_dataset
+
+
+def test_readers_by_name(visa_folder, mvtec_folder):
+    assert (
+        read_dataset("visa", visa_folder, "2cls_fewshot").split_hash
+        == visa.read(visa_folder, "2cls_fewshot").split_hash
+    )
+    assert read_dataset("mvtec", mvtec_folder, "1cls", objects=["gear"]).objects == ["gear"]
+    with pytest.raises(ValueError, match="reader 'coco' is unknown; there are visa, mvtec"):
+        read_dataset("coco", visa_folder, "1cls")
+
+
+def test_a_folder_of_yours(visa_folder, monkeypatch):
+    monkeypatch.setenv("MY_DATA", str(visa_folder.parent))
+    dataset = DatasetOptions(
+        name="mine", reader="split_csv", root="$MY_DATA/visa", csv={"1cls": "split_csv/1cls.csv"},
+        defect_component=-2, mask_threshold=0, licence="mine", notice="Ask first.", objects=["nuts"],
+    )  # fmt: skip
+    manifest = make_manifest(dataset, "1cls")
+    assert manifest.objects == ["nuts"] and manifest.mask_threshold == 0
+    assert manifest.meta == {
+        "reader": "split_csv",
+        "setup": "1cls",
+        "dataset": "mine",
+        "fingerprint": folder_fingerprint(visa_folder),
+        "licence": "mine",
+        "notice": "Ask first.",
+    }
+    assert {row.defect for row in manifest} == {"", "Anomaly"}
+    with pytest.raises(ValueError, match="csv: no file for the setup 2cls_fewshot"):
+        make_manifest(dataset, "2cls_fewshot")
+
+
+def test_an_archive(mvtec_folder, tmp_path):
+    file = shutil.make_archive(str(tmp_path / "packed"), "xztar", mvtec_folder)
+    dataset = DatasetOptions(name="parts", reader="mvtec", archive={"file": file})
+    with pytest.raises(ValueError, match="must be unpacked first"):
+        make_manifest(dataset, "1cls")
+    unpack(file, tmp_path / "out", max_files=100, max_bytes=10**7)
+    manifest = make_manifest(dataset, "1cls", tmp_path / "out")
+    assert manifest.split_hash == mvtec.read(mvtec_folder).split_hash
+    assert manifest.meta["fingerprint"] == archive_fingerprint(file) == fingerprint(dataset)
+    assert manifest.mask_threshold == 127
+
+
+def test_the_wheel():
+    pytest.importorskip("elpv_dataset", reason="the wheel elpv-dataset is not installed")
+    manifest = make_manifest(DatasetOptions(name="cells", reader="elpv", objects=["mono"], seed=5), "1cls")
+    assert manifest.objects == ["mono"] and "non-commercial" in manifest.meta["notice"]
+    assert manifest.meta["fingerprint"].startswith("elpv-dataset ")
