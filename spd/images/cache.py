@@ -117,7 +117,8 @@ class ImageCache:
 
     def images(self, object: str, split: str | None = None) -> np.ndarray:
         """uint8 (N, 3, H, W); `split` train or test, None: both, training images first."""
-        return self._tensors[f"{object}/images"][self.selection(object, split)]
+        selection = self.selection(object, split)
+        return self._tensors[f"{object}/images"][selection]
 
     def masks(self, object: str, split: str | None = None) -> np.ndarray | None:
         """uint8 in {0, 1} (N, H, W), or None for an object whose anomalies have no masks."""

@@ -1,4 +1,4 @@
-"""Options of foreign backbones: the combinations that cannot work are refused when the configuration is read."""
+"""Options of foreign backbones: what cannot work is refused when the configuration is read."""
 
 import pytest
 from pydantic import ValidationError
