@@ -214,24 +214,30 @@ def _near_duplicates(name: str, rows: Sequence[Row], seen: Sequence[_Image]) -> 
     vectors = _standardised(np.stack([image.thumbnail for _, image in chosen]))  # (N, 4096)
     train = np.array([row.split == "train" for row, _ in chosen])
     indices, tests = np.flatnonzero(train), np.flatnonzero(~train)
-    found: list[tuple[float, int, int]] = []
+    digests = np.array([image.digest for _, image in chosen])
+    pairs, affected = 0, 0
+    strongest: list[tuple[float, int, int]] = []
     for start in range(0, len(tests), 1024):
         block = tests[start : start + 1024]
         correlation = vectors[block] @ vectors[indices].T  # (block, train)
-        for i, j in zip(*np.nonzero(correlation > NEAR_DUPLICATE), strict=True):
-            a, b = indices[j], block[i]
-            if chosen[a][1].digest != chosen[b][1].digest:  # exact duplicates are listed as such
-                found.append((float(correlation[i, j]), int(a), int(b)))
-    found.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
-    if not found:
+        correlation[digests[block][:, None] == digests[indices]] = 0  # exact duplicates are listed as such
+        above = correlation > NEAR_DUPLICATE
+        pairs += int(above.sum())
+        affected += int(above.any(axis=1).sum())
+        # Of perhaps millions of pairs only the few that are listed are looked at one by one.
+        best = np.argpartition(-correlation, min(PAIRS_LISTED, correlation.size - 1), axis=None)[
+            :PAIRS_LISTED
+        ]
+        for i, j in zip(*np.unravel_index(best, correlation.shape), strict=True):
+            if above[i, j]:
+                strongest.append((-float(correlation[i, j]), int(indices[j]), int(block[i])))
+    if not pairs:
         return []
-    affected = len({b for _, _, b in found})
-    detail = f"{len(found):,} pairs across train and test, {affected:,} of {len(tests):,} test images"
-    strongest = [
-        Finding("near duplicate", name, (chosen[a][0].image, chosen[b][0].image), f"correlation {c:.2f}")
-        for c, a, b in found[:PAIRS_LISTED]
+    detail = f"{pairs:,} pairs across train and test, {affected:,} of {len(tests):,} test images"
+    return [Finding("near duplicates", name, (), detail)] + [
+        Finding("near duplicate", name, (chosen[a][0].image, chosen[b][0].image), f"correlation {-minus:.2f}")
+        for minus, a, b in sorted(strongest)[:PAIRS_LISTED]
     ]
-    return [Finding("near duplicates", name, (), detail), *strongest]
 
 
 def _standardised(vectors: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from spd.datasets.fingerprint import archive_fingerprint, file_sha256, remember_fingerprint
+from spd.datasets.options import ArchiveOptions
 
 CHUNK = 1 << 20  # bytes
 PROGRESS = 1 << 20  # a broken transfer that brought this many bytes is no failed attempt
@@ -72,6 +73,11 @@ def fetch(
             f"Fetch the file by other means and put it at {path} ({expected}); it is then accepted as it is."
         ) from error
     return path
+
+
+def download(archive: ArchiveOptions, path: str | Path) -> Path:
+    """`fetch` for an archive of the config: its address, size and hash, to `path`."""
+    return fetch(path, url=archive.url, sha256=archive.sha256, size=archive.bytes)
 
 
 def _require(path: Path, sha256: str | None, size: int | None) -> None:

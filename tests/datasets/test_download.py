@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from spd.datasets.download import DownloadError, fetch
+from spd.datasets.download import DownloadError, download, fetch
+from spd.datasets.options import ArchiveOptions
 
 CONTENT = random.Random(0).randbytes(300_000)
 OTHER = random.Random(1).randbytes(300_000)
@@ -291,3 +292,11 @@ def test_no_server(get, server):
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/file.tar"
         with pytest.raises(DownloadError, match="could not be fetched"):
             get(whole(), url=url)
+
+
+def test_an_archive_of_the_config(server, tmp_path):
+    server.script = [whole()]
+    archive = ArchiveOptions(file="unused", url=server.url, bytes=len(CONTENT), sha256=SHA256)
+    assert download(archive, tmp_path / "file.tar").read_bytes() == CONTENT
+    with pytest.raises(DownloadError, match="has 300,000 bytes, expected 5"):
+        download(archive.model_copy(update={"bytes": 5}), tmp_path / "file.tar")
