@@ -48,7 +48,9 @@ rule unpack:
     input:
         lambda wc: ARCHIVES[dataset_at(wc.folder)],
     output:
-        "{folder}/.unpacked.json",
+        # Beside the folder: Snakemake deletes outputs before it runs a rule again, and the folder's own
+        # inventory tells `unpack` that the folder is ours to replace.
+        "{folder}.json",
     log:
         f"{RESULTS}/logs/unpack/{{folder}}.log",
     wildcard_constraints:

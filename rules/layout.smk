@@ -39,7 +39,7 @@ UNPACKED = {  # data set -> folder its archive is unpacked to, beside the archiv
 
 def inventory(dataset):
     """The file that says an archive is unpacked, as a list; empty where there is none to unpack."""
-    return [f"{UNPACKED[dataset]}/.unpacked.json"] if dataset in UNPACKED else []
+    return [f"{UNPACKED[dataset]}.json"] if dataset in UNPACKED else []
 
 
 def folder_state(dataset):

@@ -13,9 +13,28 @@ def initial_weights(name, seed):
     return [f"{RESULTS}/backbones/{start}/seed{seed if seed in seeds else seeds[0]}.safetensors"]
 
 
-rule pretrain:
+rule corpus:
+    """Decode the pre-training images once into one memory map; every training reads it."""
     input:
         manifest=manifest(experiment.corpus.dataset, "1cls"),
+        sidecar=manifest(experiment.corpus.dataset, "1cls").removesuffix("csv") + "json",
+    output:
+        f"{RESULTS}/corpus/{experiment.corpus.dataset}.safetensors",
+    log:
+        f"{RESULTS}/logs/corpus.log",
+    threads: experiment.compute.threads
+    params:
+        size=experiment.corpus.size,
+        code=stage_code("corpus"),
+    script:
+        "../workflow_scripts/corpus.py"
+
+
+rule pretrain:
+    input:
+        corpus=rules.corpus.output[0],
+        manifest=rules.corpus.input.manifest,
+        sidecar=rules.corpus.input.sidecar,
         init=lambda wc: initial_weights(wc.pretraining, int(wc.seed)),
     output:
         backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
@@ -41,7 +60,6 @@ rule pretrain:
         architecture=lambda wc: experiment.backbones[
             experiment.pretrainings[wc.pretraining].backbone
         ].architecture,
-        size=experiment.corpus.size,
         device=experiment.compute.device,
         code=stage_code("pretrain"),
     script:

@@ -7,7 +7,7 @@ from job import running
 with running(snakemake):
     import json
 
-    from spd.corpus import Corpus
+    from spd.corpus import open_packed
     from spd.datasets.manifest import read
     from spd.methods.options import SPDOptions, parse_recipe
     from spd.pretrain import pretrain
@@ -17,9 +17,8 @@ with running(snakemake):
     name, row, seed = snakemake.wildcards.pretraining, snakemake.params.row, int(snakemake.wildcards.seed)
     recipe, spd = parse_recipe(snakemake.params.recipe), SPDOptions(**snakemake.params.spd)
     code = code_version(Path(snakemake.scriptdir) / "pretrain.py")
-    corpus = Corpus.from_manifest(read(snakemake.input.manifest), size=snakemake.params.size)
     pretrain(
-        corpus,
+        open_packed(snakemake.input.corpus, read(snakemake.input.manifest)),
         architecture=snakemake.params.architecture,
         recipe=recipe,
         spd=spd,

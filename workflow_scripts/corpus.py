@@ -1,0 +1,11 @@
+"""Decodes the pre-training images once into one memory map."""
+
+from job import running
+
+with running(snakemake):
+    from spd.corpus import pack
+    from spd.datasets.manifest import read
+
+    pack(
+        read(snakemake.input.manifest), snakemake.params.size, snakemake.output[0], workers=snakemake.threads
+    )
