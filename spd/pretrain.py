@@ -9,7 +9,6 @@ are defined by the whole batch, so accumulating over small ones would be another
 one batch instead.
 """
 
-import json
 import logging
 import math
 import os
@@ -28,11 +27,13 @@ import torch
 import torch.distributed as dist
 from torch.nn.functional import normalize
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
 from spd import batchnorm, checkpoint, corpus, distributed, optimisers, probe, schedules
 from spd.backbones import files
 from spd.corpus import Corpus
+from spd.history import History
 from spd.methods.build import base, build
 from spd.methods.options import Recipe, SPDOptions, digest
 from spd.provenance import file_sha256
@@ -107,9 +108,10 @@ def pretrain(
     dtype = torch.float64 if recipe.precision == "float64" else torch.float32
     model.to(place, dtype, memory_format=torch.channels_last).train()
     optimiser = optimisers.build(model, recipe, fixed=method.fixed_lr)
+    trained = [p for p in model.parameters() if p.requires_grad]
     names = views.names(method.views, spd=spd is not None)
 
-    history = _History(Path(f"{checkpoint_path}.history.jsonl"), distributed.rank() == 0)
+    history = History(Path(f"{checkpoint_path}.history.jsonl"), distributed.rank() == 0)
     saved = checkpoint.load(checkpoint_path, identity=who)
     first, last_good = 0, "none yet"
     if saved is not None:
@@ -207,13 +209,17 @@ def pretrain(
                 out = step_model(seen, labels, seed_of(seed, "step", step))
             clock.lap("forward")
             out["loss"].backward()
-            finite, stopped = _agree(bool(torch.isfinite(out["loss"])), stop.is_set())
+            gradient_norm = get_total_norm([p.grad for p in trained if p.grad is not None])
+            # a finite loss can have a gradient that is not, and that would end in the weights
+            finite, stopped = _agree(bool(torch.isfinite(out["loss"] + gradient_norm)), stop.is_set())
             if finite:
                 optimiser.step()
             elif recipe.non_finite == "stop":
-                raise TrainingError(trouble("the loss is not finite", step))
+                raise TrainingError(trouble("loss or gradient is not finite", step))
             else:
-                log.warning("%s; the step's update is left out", trouble("the loss is not finite", step))
+                log.warning(
+                    "%s; the step's update is left out", trouble("loss or gradient is not finite", step)
+                )
             if hasattr(method, "after_step"):
                 method.after_step()
             batchnorm.average_running_statistics(model)
@@ -221,8 +227,12 @@ def pretrain(
 
             done = step + 1
             if finite and (done % recipe.log_interval == 0 or done in (1, steps)):
-                line = {"step": done, "lr": rate, **_measured(out, model)}
-                history.add(line)
+                norms = {
+                    "gradient_norm": float(gradient_norm),
+                    "parameter_norm": float(get_total_norm(trained)),
+                }
+                line = {"step": done, "lr": rate, **_measured(out), **norms}
+                history.add(**line)
                 bar.set_postfix_str(
                     f"loss {line['loss']:.3f}, std {line['embedding_std']:.2f}", refresh=False
                 )
@@ -232,9 +242,9 @@ def pretrain(
                     if recipe.collapse == "stop":
                         raise TrainingError(trouble(what, step))
                     log.warning(trouble(what, step))
-            if recipe.probe_interval and done % recipe.probe_interval == 0 and len(held_out):
+            if recipe.probe_interval and done % recipe.probe_interval == 0 and done < steps and len(held_out):
                 accuracy = probe.knn_of_backbone(method.backbone, images, kept, held_out, recipe, seed)
-                history.add({"step": done, "knn": accuracy})
+                history.add(step=done, knn=accuracy)
             if stopped and done < steps:
                 save(done)
                 if pending is not None:
@@ -251,11 +261,10 @@ def pretrain(
         "images": len(kept),
         "held_out": len(held_out),
         "expected_loss": expected,
-        **history.ends(),
     }
-    if len(held_out):
-        summary |= probe.evaluate(method, images, kept, held_out, recipe, views, seed)
     if distributed.rank() == 0:
+        if len(held_out):
+            history.add(step=steps, **probe.evaluate(method, images, kept, held_out, recipe, views, seed))
         files.export(
             method.backbone,
             backbone_path,
@@ -274,6 +283,7 @@ def pretrain(
                 **(provenance or {}),
             },
         )
+        summary |= {"first_loss": history.first.get("loss"), "last": history.last}
         history.finish(Path(history_path))
         Path(checkpoint_path).unlink(missing_ok=True)
     if distributed.world_size() > 1:
@@ -349,23 +359,13 @@ def _agree(finite: bool, stop: bool) -> tuple[bool, bool]:
 
 
 @torch.no_grad()
-def _measured(out: Mapping[str, torch.Tensor], model: torch.nn.Module) -> dict[str, float]:
-    """The numbers of a history line, over the whole batch of all ranks."""
+def _measured(out: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Loss, its parts and the embeddings' spread, over the whole batch of all ranks."""
     z = normalize(out["z"].detach().double(), dim=1)  # (B, D)
     moments = distributed.mean(torch.stack([z.mean(0), (z * z).mean(0)]))
     std = (moments[1] - moments[0] ** 2).clamp_min(0).sqrt().mean() * math.sqrt(z.shape[1])
     parts = {name: float(distributed.mean(value)) for name, value in out.items() if value.dim() == 0}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return {
-        **parts,
-        "embedding_std": float(std),
-        "gradient_norm": _norm([p.grad for p in trained if p.grad is not None]),
-        "parameter_norm": _norm(trained),
-    }
-
-
-def _norm(tensors: list[torch.Tensor]) -> float:
-    return float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors])))
+    return {**parts, "embedding_std": float(std)}
 
 
 class _Clock:
@@ -379,47 +379,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[part] += now - self.at
         self.at = now
-
-
-class _History:
-    """JSON lines, appended as training goes on; after a kill, lines beyond the checkpoint are dropped and
-    written again."""
-
-    def __init__(self, path: Path, writes: bool):
-        self.path, self.writes, self.lines = path, writes, []
-
-    def start(self, done: int) -> None:
-        """Keeps the lines of the first `done` steps."""
-        if not self.writes:
-            return
-        if done and self.path.exists():
-            for text in self.path.read_text().splitlines():
-                try:
-                    line = json.loads(text)
-                except json.JSONDecodeError:  # cut short by the kill
-                    break
-                if line["step"] <= done:
-                    self.lines.append(line)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
-
-    def add(self, line: dict[str, Any]) -> None:
-        if self.writes:
-            self.lines.append(line)
-            with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-
-    def ends(self) -> dict[str, Any]:
-        """The first line's loss and the last line's numbers."""
-        steps = [line for line in self.lines if "loss" in line]
-        return {"first_loss": steps[0]["loss"], "last": steps[-1]} if steps else {}
-
-    def finish(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(self.path.read_text())
-        temporary.replace(path)
-        self.path.unlink()
 
 
 class _Flag:

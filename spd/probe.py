@@ -2,6 +2,7 @@
 against global ones."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -130,7 +131,7 @@ def knn_of_backbone(
 ) -> float:
     """kNN accuracy of the backbone's pooled feature on the held-out images; its mode (train, eval) is as
     before afterwards."""
-    with _evaluating(backbone):
+    with evaluating(backbone):
         return _knn(*_labelled(backbone, images, kept, held_out, recipe, seed), images, recipe)
 
 
@@ -145,7 +146,7 @@ def evaluate(
 ) -> dict[str, float]:
     """The end of a training: `knn` and `linear` (accuracies of the pooled feature) and
     `sensitivity_{z,h}_...` on held-out images."""
-    with _evaluating(method):
+    with evaluating(method):
         bank, bank_labels, queries, truth = _labelled(method.backbone, images, kept, held_out, recipe, seed)
         result = {
             "knn": _knn(bank, bank_labels, queries, truth, images, recipe),
@@ -176,19 +177,17 @@ def _knn(bank, bank_labels, queries, truth, images, recipe) -> float:
     return knn(bank, bank_labels, queries, truth, classes=len(images.classes), k=recipe.probe_neighbours)
 
 
-class _evaluating:
-    """Eval mode inside the block: a probe must not move BatchNorm's statistics."""
-
-    def __init__(self, module: nn.Module):
-        self.module = module
-
-    def __enter__(self) -> None:
-        self.modes = [(m, m.training) for m in self.module.modules()]
-        self.module.eval()
-
-    def __exit__(self, *_: object) -> None:
-        for module, mode in self.modes:
-            module.training = mode
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block, each part's own mode afterwards: a probe must not move BatchNorm's
+    statistics."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def _chunks(indices: np.ndarray) -> Iterator[np.ndarray]:

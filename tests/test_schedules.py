@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def test_warm_up_rises_to_the_base_and_the_cosine_starts_there():
     rates = [rate(step, base=2, steps=20, warmup=4) for step in range(20)]
     assert rates[:5] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0])
     assert rates[12] == pytest.approx(1.0)  # half of the cosine
-    assert all(a > b for a, b in zip(rates[4:], rates[5:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[4:]))
 
 
 def test_milestones_divide_by_ten():

@@ -88,9 +88,6 @@ class _Recipe(Options):
     """Start each residual branch at zero (the last BatchNorm's weight)."""
     views: ViewsOptions = ViewsOptions()
     """Augmentations."""
-    stored_size: int = Field(default=256, ge=8)
-    """Side in px to which each image is squashed once; views are cropped from it, with boxes drawn in the
-    image's own proportions. # ours"""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     """bfloat16: autocast of the network, losses in float32. float64 is for checks."""
     compile: bool = False
@@ -108,7 +105,8 @@ class _Recipe(Options):
     """Steps before collapse is looked for: a network at its start has not spread its embeddings yet. #
     ours"""
     non_finite: Literal["stop", "warn"] = "stop"
-    """What to do when the loss is not finite: stop, or leave that step's update out and go on."""
+    """What to do when the loss or its gradient is not finite: stop, or leave that step's update out and go
+    on."""
     held_out: float = Field(default=0.0, ge=0, lt=1)
     """Share of each class's images kept from training, drawn by the seed, for the kNN and the linear probe. #
     ours"""

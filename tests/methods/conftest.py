@@ -12,6 +12,8 @@ SMALL = {
     "supervised": {},
 }
 
+NAMES = ("q", "k", "x", "anchor", "plus", "minus")
+
 
 @pytest.fixture
 def small_recipe():
@@ -24,6 +26,4 @@ def small_recipe():
 @pytest.fixture
 def small_views():
     generator = torch.Generator().manual_seed(1)
-    return {
-        name: torch.randn(8, 3, 16, 16, generator=generator) for name in ("q", "k", "x", "anchor", "plus", "minus")
-    }
+    return {name: torch.randn(8, 3, 16, 16, generator=generator) for name in NAMES}

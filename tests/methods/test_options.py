@@ -27,8 +27,15 @@ def test_defaults_are_the_repositories_commands():
     simsiam, moco, simclr, supervised = (
         parse_recipe({"method": m}) for m in ("simsiam", "moco", "simclr", "supervised")
     )
-    assert (simsiam.batch, simsiam.lr, simsiam.weight_decay, simsiam.zero_init_residual) == (512, 0.05, 1e-4, True)
-    assert (moco.batch, moco.lr, moco.lr_scaling, moco.queue, moco.temperature) == (256, 0.03, "none", 65536, 0.2)
+    assert (simsiam.batch, simsiam.lr, simsiam.weight_decay) == (512, 0.05, 1e-4)
+    assert simsiam.zero_init_residual
+    assert (moco.batch, moco.lr, moco.lr_scaling, moco.queue, moco.temperature) == (
+        256,
+        0.03,
+        "none",
+        65536,
+        0.2,
+    )
     assert (simclr.batch, simclr.optimiser, simclr.lr, simclr.weight_decay) == (4096, "lars", 0.3, 1e-6)
     assert (supervised.batch, supervised.lr, supervised.epochs, supervised.schedule) == (256, 0.1, 90, "step")
     assert simclr.views.strong.interpolation == "bicubic"

@@ -23,7 +23,10 @@ def models(small_recipe, method, **spd):
 def test_eta_0_is_the_base_method_itself(small_recipe, method):
     plain, zero = models(small_recipe, method, eta=0)
     assert not isinstance(zero, WithSPD)
-    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), zero.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(plain.state_dict().values(), zero.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

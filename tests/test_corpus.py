@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from spd import corpus
+from spd.datasets.class_folders import read
+
+COLOURS = {"ant": (200, 30, 30), "bee": (30, 200, 30)}
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two classes of three images each, 30 wide and 20 high: the upper half of the class's colour, the lower
+    half black."""
+    for name, colour in COLOURS.items():
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.zeros((20, 30, 3), dtype=np.uint8)
+            pixels[:10] = np.array(colour) + i
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    return read(tmp_path / "images")
+
+
+def test_images_are_squashed_whole_and_keep_their_true_size(manifest):
+    images = corpus.load(manifest, 10)
+    assert images.images.shape == (6, 3, 10, 10) and images.images.dtype == np.uint8
+    assert images.sizes.tolist() == [[20, 30]] * 6
+    assert images.classes == ("ant", "bee") and images.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert images.names[4] == "bee/1.png"
+    assert images.images[4, :, 1, 5].tolist() == [31, 201, 31]  # far from the edge, no interpolation shows
+    assert images.images[4, :, 8, 5].tolist() == [0, 0, 0]
+    batch = images.batch([4, 0])
+    assert batch.shape == (2, 3, 10, 10) and batch[0, 1, 1, 5] == 201 and batch[1, 0, 1, 5] == 200
+
+
+def test_grey_and_palette_images_become_rgb(tmp_path):
+    folder = tmp_path / "images" / "only"
+    folder.mkdir(parents=True)
+    Image.new("L", (8, 8), 77).save(folder / "0.png")
+    Image.new("P", (8, 8), 0).save(folder / "1.png")
+    assert corpus.load(read(tmp_path / "images"), 8).images[0].tolist() == [[[77] * 8] * 8] * 3
+
+
+def test_a_packed_corpus_is_the_loaded_one(manifest, tmp_path):
+    loaded = corpus.load(manifest, 10, workers=1)
+    corpus.pack(manifest, 10, tmp_path / "packed.safetensors", workers=2)
+    packed = corpus.open_packed(tmp_path / "packed.safetensors", manifest)
+    assert isinstance(packed.images, np.memmap)
+    for field in ("images", "sizes", "labels"):
+        assert np.array_equal(getattr(packed, field), getattr(loaded, field))
+    assert (packed.classes, packed.names, packed.digest) == (loaded.classes, loaded.names, loaded.digest)
+    assert packed.digest != corpus.load(manifest, 12).digest
+    with pytest.raises(ValueError, match="packed from another manifest"):
+        corpus.open_packed(tmp_path / "packed.safetensors", manifest.part(["ant"]))
+
+
+def test_an_unreadable_image_is_named_and_leaves_no_file(manifest, tmp_path):
+    (tmp_path / "images" / "bee" / "1.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"bee.1\.png: not a readable image"):
+        corpus.pack(manifest, 10, tmp_path / "packed.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["images"]
+
+
+def test_from_arrays_checks_what_it_is_given():
+    with pytest.raises(ValueError, match="uint8"):
+        corpus.from_arrays(np.zeros((2, 3, 4, 4)), np.zeros(2))
+    images = np.zeros((2, 3, 4, 4), dtype=np.uint8)
+    assert corpus.from_arrays(images, np.array([7, 3])).labels.tolist() == [1, 0]
+    digests = {corpus.from_arrays(images + i, np.array([7, 3])).digest for i in (0, 1)}
+    assert len(digests) == 2
+
+
+def test_order_is_a_permutation_of_its_own_for_each_seed_and_epoch():
+    orders = [corpus.order(50, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    assert all(np.array_equal(np.sort(o), np.arange(50)) for o in orders)
+    assert len({tuple(o) for o in orders}) == 4
+    assert np.array_equal(orders[0], corpus.order(50, 0, 0))
+
+
+def test_order_is_the_same_on_every_machine():
+    assert corpus.order(8, 0, 0).tolist() == [7, 5, 6, 0, 3, 4, 1, 2]
+
+
+def test_split_takes_a_share_of_each_class():
+    labels = np.repeat([0, 1, 2], [40, 20, 3])
+    kept, held_out = corpus.split(labels, 0.1, seed=0)
+    assert np.bincount(labels[held_out]).tolist() == [4, 2, 1]
+    assert sorted([*kept, *held_out]) == list(range(63))
+    assert not np.array_equal(held_out, corpus.split(labels, 0.1, seed=1)[1])
+    kept, held_out = corpus.split(labels, 0, seed=0)
+    assert len(kept) == 63 and len(held_out) == 0
