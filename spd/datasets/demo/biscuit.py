@@ -4,7 +4,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spd.datasets.demo.drawing import Canvas, Grid, Noise, Point, clip01, cosine_sine, coverage, length, lit, slopes, smoothstep
+from spd.datasets.demo.drawing import (
+    Canvas,
+    Grid,
+    Noise,
+    Point,
+    clip01,
+    cosine_sine,
+    coverage,
+    length,
+    lit,
+    slopes,
+    smoothstep,
+)
 from spd.datasets.demo.light import Light
 from spd.datasets.demo.marks import Fibre, Mark, Scratch, Stain, wandering
 from spd.datasets.demo.part import Part
@@ -61,7 +73,9 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
         mark = Scratch(points, draw.uniform(0.8, 1.3), draw.uniform(0.35, 0.5), draw.uniform(1.1, 1.25))
     elif kind == "burnt":
         dark = draw.uniform(0.42, 0.6)
-        mark = Stain(x, y, draw.uniform(4, 7.5), (dark, dark * 0.85, dark * 0.7), Noise.drawn(draw, 4.0, 16), 3.5)
+        mark = Stain(
+            x, y, draw.uniform(4, 7.5), (dark, dark * 0.85, dark * 0.7), Noise.drawn(draw, 4.0, 16), 3.5
+        )
     elif kind == "chip":
         edge = RADIUS + draw.uniform(0.5, 3.0)
         return replace(scene, chip=(c * edge, s * edge, draw.uniform(6, 10), Noise.drawn(draw, 3.0, 16)))
@@ -105,7 +119,9 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
         return distance
 
     dx, dy = scene.light.shadow(5.0)
-    shade = 0.6 * smoothstep(5.0, -5.0, outline(dx, dy)) + 0.35 * smoothstep(2.0, -1.5, outline(dx / 4, dy / 4))
+    shade = 0.6 * smoothstep(5.0, -5.0, outline(dx, dy)) + 0.35 * smoothstep(
+        2.0, -1.5, outline(dx / 4, dy / 4)
+    )
     canvas.tint(grid, clip01(shade), (0.12, 0.12, 0.14))
 
     u, v = grid.local(scene.x, scene.y, scene.turns)
@@ -119,14 +135,19 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
         pits = np.maximum(pits, smoothstep(2.6, 0.9, length(u - x, v - y)))
     height = height - 1.8 * pits
     brightness, _ = scene.light.relief(*slopes(height, grid.scale))
-    toast = clip01(0.40 + scene.toast + 0.45 * smoothstep(-9.0, 0.0, distance) + 0.16 * c + 0.10 * b + 0.12 * a)
+    toast = clip01(
+        0.40 + scene.toast + 0.45 * smoothstep(-9.0, 0.0, distance) + 0.16 * c + 0.10 * b + 0.12 * a
+    )
     pale, brown = np.array([0.74, 0.50, 0.22]), np.array([0.36, 0.15, 0.045])
     albedo = pale + (brown - pale) * toast[:, :, None]
     colour = lit(albedo, brightness * (1.0 - 0.55 * pits) * 1.05)
     if scene.chip is not None:  # the paler inside of the broken edge
         x, y, size, edge = scene.chip
         fresh = smoothstep(2.6, 0.6, np.abs(length(u - x, v - y) - size * (1.0 + 0.3 * edge.at(u, v))))
-        colour = colour + (np.array([0.66, 0.46, 0.22]) * (0.55 + 0.2 * a)[:, :, None] - colour) * 0.6 * fresh[:, :, None]
+        colour = (
+            colour
+            + (np.array([0.66, 0.46, 0.22]) * (0.55 + 0.2 * a)[:, :, None] - colour) * 0.6 * fresh[:, :, None]
+        )
     inside = coverage(distance, grid, 1.2)
     canvas.blend(grid, inside, colour)
     if scene.marks:

@@ -1,4 +1,4 @@
-"""Board: a small green circuit board with chips, cans, a crystal and a pin header (a board with components)."""
+"""Board: a green circuit board with chips, cans, a crystal and a pin header (a board with components)."""
 
 from dataclasses import dataclass, replace
 
@@ -59,7 +59,17 @@ LAYOUT: tuple[Component, ...] = (
     Component("capacitor", 54.0, -18.0, 9.0, 5.0),
 )
 PINS: tuple[Point, ...] = tuple((-35.0 + 10 * k, 49.0) for k in range(8))
-VIAS: tuple[Point, ...] = ((-50, 18), (-14, 22), (10, -20), (44, -8), (-48, -40), (-20, -44), (46, 34), (-8, 36), (12, 38))
+VIAS: tuple[Point, ...] = (
+    (-50, 18),
+    (-14, 22),
+    (10, -20),
+    (44, -8),
+    (-48, -40),
+    (-20, -44),
+    (46, 34),
+    (-8, 36),
+    (12, 38),
+)
 TRACES: tuple[tuple[Point, ...], ...] = (
     ((-35, 49), (-35, 40), (-50, 25), (-50, 18)),
     ((-25, 49), (-25, 38), (-14, 27), (-14, 22)),
@@ -113,7 +123,9 @@ def arrange(draw: Draw) -> Scene:
                 part,
                 u=part.u + draw.uniform(-0.5, 0.5),
                 v=part.v + draw.uniform(-0.5, 0.5),
-                turns=part.turns + draw.uniform(-0.006, 0.006) + (draw.uniform() if part.kind == "can" else 0.0),
+                turns=part.turns
+                + draw.uniform(-0.006, 0.006)
+                + (draw.uniform() if part.kind == "can" else 0.0),
             )
             for part in LAYOUT
         ),
@@ -152,7 +164,9 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
         mark: Mark = Scratch(points, draw.uniform(1.1, 1.7), draw.uniform(2.2, 3.2), draw.uniform(0.4, 0.6))
     else:
         spread = draw.uniform(1.0, 2.6)
-        centres = tuple((x + draw.uniform(-spread, spread), y + draw.uniform(-spread, spread)) for _ in range(3))
+        centres = tuple(
+            (x + draw.uniform(-spread, spread), y + draw.uniform(-spread, spread)) for _ in range(3)
+        )
         mark = Grains(centres, tuple(draw.uniform(1.2, 2.6) for _ in centres), (0.42, 0.43, 0.44), 0.5)
     return replace(scene, marks=(*scene.marks, mark))
 
@@ -204,7 +218,9 @@ class _Painter:
             cast = smoothstep(soft / 2, -soft / 2, box(a, b, part.width / 2, part.height / 2, radius))
             self.canvas.tint(window, strength * cast, (0.1, 0.1, 0.12))
 
-    def block(self, part: Component, colour: Colour, height: float, radius: float, gloss: float = 0.0) -> None:
+    def block(
+        self, part: Component, colour: Colour, height: float, radius: float, gloss: float = 0.0
+    ) -> None:
         """A box with rounded edges that catch the light."""
         self.shadow(part, height, radius)
         window = self.window(part.u, part.v, max(part.width, part.height) / 2 + 3)
@@ -220,11 +236,15 @@ class _Painter:
         bright = (0.85 + 0.75 * facing)[:, :, None] * np.asarray(colour) + sheen[:, :, None]
         self.canvas.blend(window, coverage(distance, window), bright)
 
-    def rectangle(self, u: float, v: float, half_u: float, half_v: float, colour: Colour, turns: float = 0.0) -> None:
+    def rectangle(
+        self, u: float, v: float, half_u: float, half_v: float, colour: Colour, turns: float = 0.0
+    ) -> None:
         window = self.window(u, v, max(half_u, half_v) + 2)
         a, b = self.frame(window, u, v, turns)
         shine = 1.0 + 0.25 * (a * self.light.x + b * self.light.y) / max(half_u, half_v)
-        self.canvas.blend(window, coverage(box(a, b, half_u, half_v, 0.4), window), np.asarray(colour) * shine[:, :, None])
+        self.canvas.blend(
+            window, coverage(box(a, b, half_u, half_v, 0.4), window), np.asarray(colour) * shine[:, :, None]
+        )
 
     def can(self, part: Component) -> None:
         self.shadow(part, 7.0, part.width / 2)
@@ -239,7 +259,9 @@ class _Painter:
         bright = np.where(radius < rim - 1.8, top, side)
         stripe = coverage(np.maximum(radius - rim + 1.8, -4.0 - a), window) * coverage(a + 4.0, window)
         bright = bright * (1.0 - 0.8 * stripe)
-        self.canvas.blend(window, coverage(radius - rim, window), np.asarray((0.95, 0.98, 1.0)) * bright[:, :, None])
+        self.canvas.blend(
+            window, coverage(radius - rim, window), np.asarray((0.95, 0.98, 1.0)) * bright[:, :, None]
+        )
 
     def component(self, part: Component) -> None:
         c, s = cosine_sine(part.turns)
@@ -330,5 +352,12 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
 
 
 PART = Part(
-    "board", 184, 144, False, ("missing", "misplaced", "bent_pin", "scratch", "solder"), arrange, damage, paint
+    "board",
+    184,
+    144,
+    False,
+    ("missing", "misplaced", "bent_pin", "scratch", "solder"),
+    arrange,
+    damage,
+    paint,
 )

@@ -75,14 +75,18 @@ def main() -> None:
     for name in arguments.only:
         if name == "classes":
             columns = [
-                [corpus.class_image(c, i, options.class_size, options.seed) for i in range(5)] for c in corpus.CLASSES
+                [corpus.class_image(c, i, options.class_size, options.seed) for i in range(3)]
+                for c in corpus.CLASSES
             ]
-            page = sheet([[column[i] for column in half] for half in (columns[:10], columns[10:]) for i in range(5)])
+            page = sheet(
+                [[column[i] for column in half] for half in (columns[:10], columns[10:]) for i in range(3)]
+            )
         else:
             page = part_sheet(PARTS[name], options)
         target = arguments.folder / f"demo-{name}.png"
         temporary = target.with_suffix(".part.png")
-        Image.fromarray(page).save(temporary, optimize=True)
+        palette = Image.fromarray(page).quantize(256, dither=Image.Dither.NONE)  # a third of the size
+        palette.save(temporary, optimize=True)
         temporary.replace(target)
 
 

@@ -42,7 +42,9 @@ def _flower(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def _cog(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     along, across = _folded(u, v, 10)
-    return np.maximum(np.minimum(length(u, v) - 0.72, box(along - 0.8, across, 0.18, 0.12, 0.03)), 0.26 - length(u, v))
+    return np.maximum(
+        np.minimum(length(u, v) - 0.72, box(along - 0.8, across, 0.18, 0.12, 0.03)), 0.26 - length(u, v)
+    )
 
 
 def _heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -70,14 +72,25 @@ SHAPES: dict[str, Plane] = {
         length(u, v - 0.3) - 0.58, polygon(u, v, ((0.0, -1.0), (0.5, 0.05), (-0.5, 0.05)))
     ),
     "arrow": lambda u, v: polygon(
-        u, v, ((-0.95, -0.24), (0.15, -0.24), (0.15, -0.68), (0.98, 0.0), (0.15, 0.68), (0.15, 0.24), (-0.95, 0.24))
+        u,
+        v,
+        (
+            (-0.95, -0.24),
+            (0.15, -0.24),
+            (0.15, -0.68),
+            (0.98, 0.0),
+            (0.15, 0.68),
+            (0.15, 0.24),
+            (-0.95, 0.24),
+        ),
     ),
     "bolt": lambda u, v: polygon(
         u, v, ((0.15, -1.0), (-0.55, 0.12), (-0.08, 0.12), (-0.22, 1.0), (0.55, -0.2), (0.08, -0.2))
     ),
     "frame": lambda u, v: np.abs(box(u, v, 0.68, 0.68)) - 0.19,
     "steps": lambda u, v: np.minimum(
-        np.minimum(box(u + 0.55, v - 0.55, 0.3, 0.32), box(u, v - 0.25, 0.3, 0.62)), box(u - 0.55, v, 0.3, 0.88)
+        np.minimum(box(u + 0.55, v - 0.55, 0.3, 0.32), box(u, v - 0.25, 0.3, 0.62)),
+        box(u - 0.55, v, 0.3, 0.88),
     ),
 }
 
@@ -97,15 +110,18 @@ TEXTURES: dict[str, Plane] = {
     "dotted": lambda u, v: smoothstep(0.34, 0.24, _cells(u, v, 0.36)),
     "ringed": lambda u, v: smoothstep(-0.35, 0.35, wave(length(u, v) * 2.7)),
     "scaled": lambda u, v: smoothstep(0.2, 0.62, _cells(u, v, 0.42)),
-    "woven": lambda u, v: np.maximum(smoothstep(0.3, 0.8, wave(u * 3.2)), smoothstep(0.3, 0.8, wave(v * 3.2))),
+    "woven": lambda u, v: np.maximum(
+        smoothstep(0.3, 0.8, wave(u * 3.2)), smoothstep(0.3, 0.8, wave(v * 3.2))
+    ),
 }
 CLASSES: dict[str, tuple[str, str]] = {
     f"{texture}_{shape}": (shape, texture)
     for shape, texture in (
-        ("disc", "checked"), ("ring", "plain"), ("star", "striped"), ("square", "dotted"), ("cog", "plain"),
-        ("heart", "scaled"), ("triangle", "ringed"), ("flower", "plain"), ("cross", "woven"), ("leaf", "striped"),
-        ("pill", "checked"), ("crescent", "dotted"), ("arrow", "plain"), ("hexagon", "woven"), ("bolt", "scaled"),
-        ("disc", "ringed"), ("frame", "striped"), ("burst", "dotted"), ("drop", "plain"), ("steps", "checked"),
+        ("disc", "checked"), ("ring", "plain"), ("star", "striped"), ("square", "dotted"),
+        ("cog", "plain"), ("heart", "scaled"), ("triangle", "ringed"), ("flower", "plain"),
+        ("cross", "woven"), ("leaf", "striped"), ("pill", "checked"), ("crescent", "dotted"),
+        ("arrow", "plain"), ("hexagon", "woven"), ("bolt", "scaled"), ("disc", "ringed"),
+        ("frame", "striped"), ("burst", "dotted"), ("drop", "plain"), ("steps", "checked"),
     )
 }  # fmt: skip
 """Class name -> shape and texture; colours, poses and backgrounds say nothing about the class."""
@@ -127,7 +143,11 @@ def class_image(name: str, index: int, size: int, seed: int) -> np.ndarray:
 
     # Background: a soft two-colour ground with broad and fine structure, sometimes striped.
     ground = _colour(draw, 0.08, 0.7), _colour(draw, 0.08, 0.7)
-    broad, fine, turns = Noise.drawn(draw, draw.uniform(14, 40), 16), Noise.drawn(draw, draw.uniform(1.2, 4)), draw.uniform()
+    broad, fine, turns = (
+        Noise.drawn(draw, draw.uniform(14, 40), 16),
+        Noise.drawn(draw, draw.uniform(1.2, 4)),
+        draw.uniform(),
+    )
     a, b = grid.local(48, 48, turns)
     mix = 0.5 + 0.6 * broad.at(a, b) + (0.3 * wave(a / draw.uniform(7, 22)) if draw.uniform() < 0.35 else 0.0)
     mix = clip01(mix + draw.uniform(0.05, 0.3) * fine.at(a, b * draw.uniform(0.2, 1.0)))

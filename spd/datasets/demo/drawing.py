@@ -7,6 +7,8 @@ Lengths are in nominal units: pixels at scale 1. Colours are linear light, 0 to 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,6 +18,7 @@ Colour = tuple[float, float, float]
 Point = tuple[float, float]
 
 
+@lru_cache(4096)
 def cosine_sine(turns: float) -> Point:
     """Cosine and sine of an angle in turns, from a series of our own: the C library's last bit varies."""
     turns = turns - float(np.floor(turns))
@@ -84,7 +87,7 @@ def wave(t: np.ndarray) -> np.ndarray:
 
 
 def coverage(distance: np.ndarray, grid: Grid, softness: float = 0.0) -> np.ndarray:
-    """Share of each pixel inside a shape (signed distance, negative inside), its edge `softness` units wide."""
+    """Share of each pixel inside a shape (distance negative inside) whose edge is `softness` units wide."""
     if softness == 0.0:
         return clip01(0.5 - distance * grid.scale)
     return smoothstep(softness / 2, -softness / 2, distance)
@@ -115,7 +118,7 @@ def segment(x: np.ndarray, y: np.ndarray, start: Point, end: Point) -> np.ndarra
 def polyline(x: np.ndarray, y: np.ndarray, points: Sequence[Point]) -> np.ndarray:
     """Distance to a chain of lines."""
     distance = segment(x, y, points[0], points[1])
-    for start, end in zip(points[1:-1], points[2:], strict=True):
+    for start, end in pairwise(points[1:]):
         distance = np.minimum(distance, segment(x, y, start, end))
     return distance
 
@@ -182,7 +185,7 @@ class Canvas:
         target[:] = target * (1.0 - a) + np.asarray(colour) * a
 
     def tint(self, window: Grid, alpha: np.ndarray, factor: Colour | np.ndarray) -> None:
-        """Multiplies the window by a colour with strength `alpha` (h, w): shading and texture shine through."""
+        """Multiplies the window by a colour with strength `alpha` (h, w): shading and texture stay."""
         target = self.pixels[window.rows, window.columns]
         a = alpha[:, :, None]
         target[:] = target * (1.0 - a + np.asarray(factor) * a)

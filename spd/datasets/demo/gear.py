@@ -4,7 +4,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spd.datasets.demo.drawing import Canvas, Grid, Noise, box, clip01, cosine_sine, coverage, length, slopes, smoothstep
+from spd.datasets.demo.drawing import (
+    Canvas,
+    Grid,
+    Noise,
+    box,
+    clip01,
+    cosine_sine,
+    coverage,
+    length,
+    slopes,
+    smoothstep,
+)
 from spd.datasets.demo.light import Light
 from spd.datasets.demo.marks import Mark, Scratch, Stain, wandering
 from spd.datasets.demo.part import Part
@@ -55,7 +66,10 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
     far, turns = draw.uniform(22, 46), draw.uniform()
     c, s = cosine_sine(turns)
     if kind == "broken_tooth":
-        return replace(scene, broken=(draw.integer(0, TEETH - 1), ROOT + draw.uniform(0, 4.5), Noise.drawn(draw, 3.0, 16)))
+        return replace(
+            scene,
+            broken=(draw.integer(0, TEETH - 1), ROOT + draw.uniform(0, 4.5), Noise.drawn(draw, 3.0, 16)),
+        )
     if kind == "misplaced_hole":
         number = draw.integer(0, HOLES - 1)
         angle, distance = scene.holes[number]
@@ -69,7 +83,9 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
         mark: Mark = Scratch(points, draw.uniform(1.0, 1.6), draw.uniform(0.35, 0.55), draw.uniform(1.3, 1.6))
     else:
         dark = draw.uniform(0.36, 0.55)
-        mark = Stain(x, y, draw.uniform(3.5, 6.5), (dark, dark * 0.8, dark * 0.6), Noise.drawn(draw, 2.0, 16), 2.0, 0.6)
+        mark = Stain(
+            x, y, draw.uniform(3.5, 6.5), (dark, dark * 0.8, dark * 0.6), Noise.drawn(draw, 2.0, 16), 2.0, 0.6
+        )
     return replace(scene, marks=(*scene.marks, mark))
 
 
@@ -119,7 +135,9 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
         height = height - depth * fall * fall
     brightness, gloss = scene.light.relief(*slopes(height, grid.scale), sharpness=4)
     flat = float(np.sqrt(scene.light.x * scene.light.x + scene.light.y * scene.light.y))
-    aligned = ((grid.x - scene.x) * scene.light.x + (grid.y - scene.y) * scene.light.y) / (flat * (radius + 1.0))
+    aligned = ((grid.x - scene.x) * scene.light.x + (grid.y - scene.y) * scene.light.y) / (
+        flat * (radius + 1.0)
+    )
     fan = aligned * aligned
     fan = fan * fan * (0.75 + 0.25 * aligned)
     steel = 0.20 + 0.30 * fan * (1.0 - 0.4 * hub) + 0.03 * rings + 0.02 * scene.grain.at(u, v)
@@ -134,5 +152,12 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
 
 
 PART = Part(
-    "gear", 160, 160, True, ("scratch", "rust", "broken_tooth", "misplaced_hole", "dent"), arrange, damage, paint
+    "gear",
+    160,
+    160,
+    True,
+    ("scratch", "rust", "broken_tooth", "misplaced_hole", "dent"),
+    arrange,
+    damage,
+    paint,
 )

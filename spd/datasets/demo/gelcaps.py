@@ -4,7 +4,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spd.datasets.demo.drawing import Canvas, Grid, Noise, clip01, cosine_sine, coverage, length, lit, smoothstep
+from spd.datasets.demo.drawing import (
+    Canvas,
+    Grid,
+    Noise,
+    clip01,
+    cosine_sine,
+    coverage,
+    length,
+    lit,
+    smoothstep,
+)
 from spd.datasets.demo.light import Light
 from spd.datasets.demo.marks import Grains, Mark, Scratch, Stain, scattered, wandering
 from spd.datasets.demo.part import Part
@@ -69,7 +79,9 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
         capsule = replace(capsule, marks=(*capsule.marks, mark))
     elif kind == "discolour":
         darker = draw.uniform(0.3, 0.5)
-        mark = Stain(x, y, draw.uniform(2.6, 4.5), (darker, darker * 0.9, darker * 0.75), Noise.drawn(draw, 2.0, 16))
+        mark = Stain(
+            x, y, draw.uniform(2.6, 4.5), (darker, darker * 0.9, darker * 0.75), Noise.drawn(draw, 2.0, 16)
+        )
         capsule = replace(capsule, marks=(*capsule.marks, mark))
     elif kind == "dent":
         capsule = replace(capsule, dent=(along, across, draw.uniform(4.5, 6.5), draw.uniform(1.9, 2.8)))
@@ -85,7 +97,7 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
 
 
 def _shape(capsule: Capsule, window: Grid, dx: float = 0.0, dy: float = 0.0) -> tuple[np.ndarray, ...]:
-    """Signed distance and offsets (u along, v across, du from the axis' end) of a capsule moved by (dx, dy)."""
+    """Distance to a capsule moved by (dx, dy), and offsets: u along, v across, du from the axis' end."""
     u, v = window.local(capsule.x + dx, capsule.y + dy, capsule.turns)
     low = -HALF if capsule.body else 1.0
     du = u - np.minimum(np.maximum(u, low), HALF)
@@ -149,5 +161,12 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
 
 
 PART = Part(
-    "gelcaps", 192, 144, False, ("scratch", "discolour", "dent", "half_missing", "leak"), arrange, damage, paint
+    "gelcaps",
+    192,
+    144,
+    False,
+    ("scratch", "discolour", "dent", "half_missing", "leak"),
+    arrange,
+    damage,
+    paint,
 )

@@ -1,4 +1,4 @@
-"""Writes baseline JPEG files in exact integer arithmetic, so that their bytes depend on no library's version."""
+"""Writes baseline JPEG files in exact integer arithmetic: their bytes depend on no library's version."""
 
 import struct
 
@@ -9,9 +9,9 @@ from spd.datasets.demo.drawing import cosine_sine
 # Example tables of ISO/IEC 10918-1, annex K: luminance quantisation (zigzag order), DC and AC Huffman codes.
 # All three colour components share them, which costs a few per cent of the size.
 _QUANTISATION = np.array(
-    [16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40, 26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51,
-     61, 60, 57, 51, 56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87, 95, 98, 103, 104, 103, 62, 77,
-     113, 121, 112, 100, 120, 92, 101, 103, 99]
+    [16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40, 26, 24, 22, 22, 24, 49, 35, 37, 29, 40,
+     58, 51, 61, 60, 57, 51, 56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87, 95, 98, 103,
+     104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99]
 )  # fmt: skip
 _DC = bytes.fromhex("00010501010101010100000000000000000102030405060708090a0b")
 _AC = bytes.fromhex(
@@ -20,13 +20,18 @@ _AC = bytes.fromhex(
     "8485868788898a92939495969798999aa2a3a4a5a6a7a8a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae1"
     "e2e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9fa"
 )
-_ZIGZAG = np.array(sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8)))
+_ZIGZAG = np.array(
+    sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8))
+)
 _BITS = 13
 # Rows: the DCT-II basis times 2^13, rounded to integers.
 _BASIS = np.array(
     [
         [
-            np.floor(np.sqrt(0.125 if k == 0 else 0.25) * ((1 << _BITS) * cosine_sine((2 * n + 1) * k / 32)[0]) + 0.5)
+            np.floor(
+                np.sqrt(0.125 if k == 0 else 0.25) * ((1 << _BITS) * cosine_sine((2 * n + 1) * k / 32)[0])
+                + 0.5
+            )
             for n in range(8)
         ]
         for k in range(8)
@@ -83,7 +88,9 @@ def _entropy_coded(coefficients: np.ndarray) -> bytes:
     first = np.diff(block, prepend=-1) != 0
     run = position - np.where(first, 0, np.concatenate([[0], position[:-1]])) - 1
 
-    def entries(codes: tuple[np.ndarray, np.ndarray], run: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def entries(
+        codes: tuple[np.ndarray, np.ndarray], run: np.ndarray, v: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         size = np.zeros(len(v), np.int64)
         for bit in range(12):
             size += np.abs(v) >> bit > 0
@@ -100,7 +107,10 @@ def _entropy_coded(coefficients: np.ndarray) -> bytes:
     add(block * 1024 + position * 8 + 4, *entries(_AC_CODES, run % 16, value))
     for extra in range(3):  # runs of 16 zeros have a code of their own
         at = np.flatnonzero(run // 16 > extra)
-        add(block[at] * 1024 + position[at] * 8 + extra, *(np.full(len(at), table[0xF0]) for table in _AC_CODES))
+        add(
+            block[at] * 1024 + position[at] * 8 + extra,
+            *(np.full(len(at), table[0xF0]) for table in _AC_CODES),
+        )
     ends = np.flatnonzero(coefficients[:, 63] == 0)
     add(ends * 1024 + 1023, *(np.full(len(ends), table[0]) for table in _AC_CODES))
 
@@ -114,7 +124,7 @@ def _entropy_coded(coefficients: np.ndarray) -> bytes:
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
-    """A baseline JPEG file (4:4:4, JFIF) of a uint8 RGB image (H, W, 3); `quality` 50 to 100 as in libjpeg."""
+    """A baseline JPEG file (4:4:4, JFIF) of a uint8 RGB image (H, W, 3); `quality` 50 to 100 as libjpeg's."""
     quantisation = np.clip((_QUANTISATION * (200 - 2 * quality) + 50) // 100, 1, 255)
 
     def marker(kind: int, data: bytes) -> bytes:

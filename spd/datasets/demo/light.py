@@ -10,7 +10,7 @@ from spd.datasets.demo.randomness import Draw
 
 @dataclass(frozen=True)
 class Light:
-    """A soft lamp at the upper left; (x, y, z) is the unit vector towards it, y pointing down, z to the viewer."""
+    """A soft lamp at the upper left; (x, y, z): unit vector towards it, y pointing down, z to the viewer."""
 
     x: float
     y: float
@@ -27,7 +27,9 @@ class Light:
         flat = float(np.sqrt(1 - height * height))
         return cls(c * flat, s * flat, height, draw.uniform(0.29, 0.34), draw.uniform(0.12, 0.2))
 
-    def shade(self, nx: np.ndarray, ny: np.ndarray, nz: np.ndarray, sharpness: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    def shade(
+        self, nx: np.ndarray, ny: np.ndarray, nz: np.ndarray, sharpness: int = 5
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Brightness (about 1 where facing the lamp) and mirror highlight (0 to 1) for unit normals."""
         diffuse = np.maximum(nx * self.x + ny * self.y + nz * self.z, 0.0)
         norm = float(np.sqrt(self.x * self.x + self.y * self.y + (self.z + 1) * (self.z + 1)))
@@ -36,7 +38,9 @@ class Light:
             gloss = gloss * gloss
         return self.ambient + (1 - self.ambient) * diffuse * 1.15, gloss
 
-    def relief(self, slope_x: np.ndarray, slope_y: np.ndarray, sharpness: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    def relief(
+        self, slope_x: np.ndarray, slope_y: np.ndarray, sharpness: int = 5
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`shade` of a height field with the given slopes."""
         norm = np.sqrt(slope_x * slope_x + slope_y * slope_y + 1.0)
         return self.shade(-slope_x / norm, -slope_y / norm, 1.0 / norm, sharpness)

@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spd.datasets.demo.drawing import Canvas, Colour, Noise, Point, cosine_sine, coverage, length, polyline, smoothstep
+from spd.datasets.demo.drawing import (
+    Canvas,
+    Colour,
+    Noise,
+    Point,
+    cosine_sine,
+    coverage,
+    length,
+    polyline,
+    smoothstep,
+)
 from spd.datasets.demo.randomness import Draw
 
 
@@ -15,7 +25,9 @@ def _extent(points: tuple[Point, ...]) -> tuple[float, float, float]:
     return x, y, max(max(xs) - min(xs), max(ys) - min(ys)) / 2
 
 
-def wandering(draw: Draw, x: float, y: float, turns: float, reach: float, bend: float, steps: int = 6) -> tuple[Point, ...]:
+def wandering(
+    draw: Draw, x: float, y: float, turns: float, reach: float, bend: float, steps: int = 6
+) -> tuple[Point, ...]:
     """A line of length `reach` centred near (x, y) that turns by up to `bend` turns at each of its steps."""
     c, s = cosine_sine(turns)
     x, y = x - c * reach / 2, y - s * reach / 2
@@ -109,10 +121,15 @@ class Grains:
 Mark = Scratch | Stain | Fibre | Grains
 
 
-def scattered(draw: Draw, x: float, y: float, spread: float, count: int, small: float, large: float) -> tuple[tuple[Point, ...], tuple[float, ...]]:
+def scattered(
+    draw: Draw, x: float, y: float, spread: float, count: int, small: float, large: float
+) -> tuple[tuple[Point, ...], tuple[float, ...]]:
     """Centres and radii of `count` grains around (x, y)."""
     centres = tuple(
-        (x + spread * (draw.uniform() + draw.uniform() - 1), y + spread * (draw.uniform() + draw.uniform() - 1))
+        (
+            x + spread * (draw.uniform() + draw.uniform() - 1),
+            y + spread * (draw.uniform() + draw.uniform() - 1),
+        )
         for _ in range(count)
     )
     return centres, tuple(draw.uniform(small, large) for _ in range(count))

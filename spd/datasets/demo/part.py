@@ -86,14 +86,18 @@ def closed(mask: np.ndarray, radius: int) -> np.ndarray:
     def spread(m: np.ndarray) -> np.ndarray:
         for axis in (0, 1):
             padded = np.pad(m, [(radius, radius) if a == axis else (0, 0) for a in (0, 1)])
-            m = np.logical_or.reduce(np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis), axis=-1)
+            m = np.logical_or.reduce(
+                np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis), axis=-1
+            )
         return m
 
-    grown = np.pad(spread(np.pad(mask, radius)), 0)
+    grown = spread(np.pad(mask, radius))
     return ~spread(~grown)[radius:-radius, radius:-radius]
 
 
-def photograph(part: Part, scale: float, key: tuple[str | int, ...], kinds: tuple[str, ...] = ()) -> Photograph:
+def photograph(
+    part: Part, scale: float, key: tuple[str | int, ...], kinds: tuple[str, ...] = ()
+) -> Photograph:
     """Takes the photograph that `key` names, with the given defects; no other photograph matters to it."""
     grid = Grid.of_size(part.width, part.height, scale)
     scene = part.arrange(Draw(*key, "scene"))
@@ -109,7 +113,9 @@ def photograph(part: Part, scale: float, key: tuple[str | int, ...], kinds: tupl
             if changed.sum() >= smallest:
                 break
         else:
-            raise ValueError(f"demo data: {part.name}'s {kind} is invisible at scale {scale}: use a larger scale")
+            raise ValueError(
+                f"demo data: {part.name}'s {kind} is invisible at scale {scale}: use a larger scale"
+            )
         mask = closed(changed, max(1, int(1.5 * scale)))
         classes[mask] = part.defects.index(kind) + 1
         scene, before = damaged, after

@@ -13,7 +13,9 @@ def encode_png(image: np.ndarray) -> bytes:
     """
     height, width = image.shape[:2]
     rows = image.reshape(height, -1)
-    raw = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes()  # filter 0 before each row
+    raw = np.concatenate(
+        [np.zeros((height, 1), np.uint8), rows], axis=1
+    ).tobytes()  # filter 0 before each row
     blocks = [raw[i : i + 0xFFFF] for i in range(0, len(raw), 0xFFFF)]
     stream = b"\x78\x01"
     for number, block in enumerate(blocks):

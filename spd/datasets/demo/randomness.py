@@ -33,7 +33,7 @@ class Draw:
         return ((raw >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(shape)
 
     def bells(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Nearly normal float64 numbers, mean 0 and standard deviation 1: each the sum of eight random bytes."""
+        """Nearly normal float64 numbers, mean 0 and deviation 1: each the sum of eight random bytes."""
         raw = self._bits.random_raw(int(np.prod(shape)))
         total = raw.view(np.uint8).reshape(-1, 8).sum(axis=1, dtype=np.int64)
         return ((total - 1020) / 209.0).reshape(shape)

@@ -4,7 +4,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spd.datasets.demo.drawing import Canvas, Colour, Grid, Noise, clip01, cosine_sine, length, lit, segment, smoothstep, wave
+from spd.datasets.demo.drawing import (
+    Canvas,
+    Colour,
+    Grid,
+    Noise,
+    clip01,
+    cosine_sine,
+    length,
+    lit,
+    segment,
+    smoothstep,
+    wave,
+)
 from spd.datasets.demo.light import Light
 from spd.datasets.demo.marks import Fibre, Mark, Stain, wandering
 from spd.datasets.demo.part import Part
@@ -54,10 +66,14 @@ def damage(scene: Scene, kind: str, draw: Draw) -> Scene:
     c, s = cosine_sine(turns)
     if kind == "cut":
         reach = draw.uniform(7, 14)
-        return replace(scene, cut=(x - c * reach, y - s * reach, x + c * reach, y + s * reach, draw.uniform(1.6, 2.6)))
+        return replace(
+            scene, cut=(x - c * reach, y - s * reach, x + c * reach, y + s * reach, draw.uniform(1.6, 2.6))
+        )
     if kind == "stain":
         factor = draw.choice(((0.62, 0.5, 0.4), (0.5, 0.42, 0.55), (0.45, 0.55, 0.5)))
-        return replace(scene, marks=(Stain(x, y, draw.uniform(6, 11), factor, Noise.drawn(draw, 6.0, 16), 4.0),))
+        return replace(
+            scene, marks=(Stain(x, y, draw.uniform(6, 11), factor, Noise.drawn(draw, 6.0, 16), 4.0),)
+        )
     if kind == "loose_thread":
         points = wandering(draw, x, y, turns, draw.uniform(24, 40), 0.09, 9)
         return replace(scene, marks=(Fibre(points, draw.uniform(1.3, 1.9), draw.choice((WARP, WEFT))),))
@@ -100,18 +116,30 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
     height = height + 0.10 * twist
     padded = np.pad(height, 1, mode="edge")
     half = grid.scale / 2
-    slope_x, slope_y = (padded[1:-1, 2:] - padded[1:-1, :-2]) * half, (padded[2:, 1:-1] - padded[:-2, 1:-1]) * half
+    slope_x, slope_y = (
+        (padded[1:-1, 2:] - padded[1:-1, :-2]) * half,
+        (padded[2:, 1:-1] - padded[:-2, 1:-1]) * half,
+    )
     brightness, gloss = scene.light.relief(slope_x * 0.6, slope_y * 0.6)
     valley = 0.42 + 0.58 * clip01(height / 2.0)
     tone = scene.tone.at(np.where(over, i, j + 31.5), np.where(over, 7.5, 23.5) + 0.0 * i)
     fuzz = scene.fuzz.at(u, v)
-    albedo = np.where(over[:, :, None], np.asarray(WARP), np.asarray(WEFT)) * (1.0 + 0.14 * tone + 0.12 * fuzz)[:, :, None]
+    albedo = (
+        np.where(over[:, :, None], np.asarray(WARP), np.asarray(WEFT))
+        * (1.0 + 0.14 * tone + 0.12 * fuzz)[:, :, None]
+    )
     canvas = Canvas(grid)
     canvas.pixels[:] = lit(albedo, brightness * valley * 1.35 * scene.light.falloff(grid), gloss * 0.02)
     if scene.cut is not None:
         ax, ay, bx, by, width = scene.cut
         middle = ((ax + bx) / 2, (ay + by) / 2)
-        taper = 1.0 - 0.7 * length(grid.x - middle[0], grid.y - middle[1]) / length(np.float64(bx - ax), np.float64(by - ay)) * 2
+        taper = (
+            1.0
+            - 0.7
+            * length(grid.x - middle[0], grid.y - middle[1])
+            / length(np.float64(bx - ax), np.float64(by - ay))
+            * 2
+        )
         frayed = segment(grid.x, grid.y, (ax, ay), (bx, by)) + 0.8 * fuzz - width * np.maximum(taper, 0.0)
         canvas.tint(grid, smoothstep(0.8, -0.8, frayed), (0.10, 0.10, 0.11))
     for mark in scene.marks:
@@ -120,5 +148,12 @@ def paint(grid: Grid, scene: Scene) -> np.ndarray:
 
 
 PART = Part(
-    "weave", 160, 160, False, ("cut", "stain", "loose_thread", "missing_thread", "pulled"), arrange, damage, paint
+    "weave",
+    160,
+    160,
+    False,
+    ("cut", "stain", "loose_thread", "missing_thread", "pulled"),
+    arrange,
+    damage,
+    paint,
 )
