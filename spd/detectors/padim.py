@@ -28,6 +28,14 @@ def draw_channels(total: int, dim: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(total)[:dim])
 
 
+def _centre(values: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Subtracts (cells, c) float64 from (cells, n, c) float32 in place, rounding once."""
+    for start in range(0, len(values), 256):
+        cells = slice(start, start + 256)
+        values[cells] = (values[cells].double() - mean[cells, None]).float()
+    return values
+
+
 class PaDiM:
     """fit(training features), then score(test features).
 
@@ -106,10 +114,7 @@ class PaDiM:
                     f"training images{which}; check the backbone's weights"
                 )
             self._means.append(mean)
-            for start in range(0, len(values), 256):
-                cells = slice(start, start + 256)
-                values[cells] = (values[cells].double() - mean[cells, None]).float()
-            train.append(values)
+            train.append(_centre(values, mean))
         self._pyramid = Pyramid(train, list(self._grids), options.epsilon + options.extra_epsilon)
         return self
 
@@ -145,7 +150,7 @@ class PaDiM:
             tests = []
             for grid, mean in zip(self._grids, self._means, strict=True):
                 values, _ = self._read(part, grid, part_names)
-                tests.append(values.sub_(mean[:, None].float()))
+                tests.append(_centre(values, mean))
             squared, report = self._pyramid.squared_distances(
                 tests,
                 dual=self._dual(tests[0].shape[1]),
@@ -163,7 +168,7 @@ class PaDiM:
             blur_border=options.blur_border,
         )
         source = maps if options.image_score == "map_max" else scores
-        return source.reshape(t, -1).max(1, initial=-np.inf), maps
+        return source.max((1, 2)), maps
 
     def _width(self, grid: tuple[int, int]) -> int:
         return sum(len(self._picked[stage]) for stage in self._grids[grid])
@@ -177,7 +182,7 @@ class PaDiM:
         return operations(n, t, widths, groups, True) < operations(n, t, widths, groups, False)
 
     def _read(self, features, grid, names) -> tuple[torch.Tensor, bool]:
-        """The chosen channels of one grid's stages as (h*w, N, c) float32, and whether they vary at all."""
+        """The chosen channels of one grid's stages as (h*w, N, c) float32, and whether images differ."""
         stages = self._grids[grid]
         n, cells = len(features[stages[0]]), grid[0] * grid[1]
         values = torch.empty(cells, n, self._width(grid))
@@ -190,8 +195,8 @@ class PaDiM:
                     np.float32, copy=False
                 )
                 check_finite("PaDiM", stage, block, names, start)
-                first = block.flat[0] if first is None else first
-                varies = varies or bool((block != first).any())
+                first = block[:1] if first is None else first
+                varies = varies or not np.array_equal(block, np.broadcast_to(first, block.shape))
                 moved = torch.from_numpy(block).reshape(len(block), len(picked), cells).permute(2, 0, 1)
                 values[:, start : start + 16, at : at + len(picked)] = moved
             at += len(picked)

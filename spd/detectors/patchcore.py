@@ -84,6 +84,13 @@ class PatchCore:
             options.memory_gib,
             "`projection_dim`, `coreset_share`, the stages, the image size, or the number of images",
         )
+        for stage in self.stages:
+            if all(np.array_equal(image, features[stage][0]) for image in features[stage]):
+                which = "" if names is None else f" ({names[0]} ... {names[-1]})"
+                raise ValueError(
+                    f"PatchCore: features of stage {stage} are constant over all training images{which}; "
+                    "check the backbone's weights"
+                )
         if size == patches:
             self.coreset_indices = np.arange(patches)
         else:
@@ -91,12 +98,6 @@ class PatchCore:
             points = np.empty((patches, dim), np.float32)
             for rows, vectors in self._embedded(features, names):
                 points[rows] = vectors if matrix is None else project(vectors, matrix)
-            if (points == points[0]).all():
-                which = "" if names is None else f" ({names[0]} ... {names[-1]})"
-                raise ValueError(
-                    f"PatchCore: features of stages {', '.join(self.stages)} are constant over all "
-                    f"training images{which}; check the backbone's weights"
-                )
             self.coreset_indices = greedy_coreset(
                 points, size, start=options.greedy_start, seed=options.coreset_seed, filter=options.filter
             )
