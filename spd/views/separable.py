@@ -23,10 +23,10 @@ def resize_matrix(start: Tensor, length: Tensor, inputs: int, outputs: int, inte
     stretch = scale.clamp(min=1)
     centre = start + scale * (torch.arange(outputs, device=start.device) + 0.5)[None, :, None]  # (B, out, 1)
     position = torch.arange(inputs, device=start.device) + 0.5  # (in,)
-    distance = ((position - centre) / stretch).abs()  # (B, out, in)
+    distance = ((position - centre) / stretch).abs().float()  # (B, out, in); positions need float64, weights not
     weight = (1 - distance).clamp(min=0) if interpolation == "bilinear" else _cubic(distance)
     weight = weight * ((position > start) & (position < start + length))
-    return (weight / weight.sum(-1, keepdim=True)).float()
+    return weight / weight.sum(-1, keepdim=True)
 
 
 def _cubic(distance: Tensor, a: float = -0.5) -> Tensor:
@@ -42,8 +42,8 @@ def blur_matrix(sigma: Tensor, size: int, truncate: float = 4.0) -> Tensor:
     sigma: float (B,), in pixels; 0 gives the identity. The kernel ends at ceil(truncate * sigma) pixels, at
     most size - 1, and sums to one. Returns float32 (B, size, size).
     """
-    sigma = sigma[:, None, None].double()
-    radius = blur_radius(sigma, size, truncate)
+    radius = blur_radius(sigma, size, truncate)[:, None, None]
+    sigma = sigma[:, None, None].float()
     i = torch.arange(size, device=sigma.device)[:, None]
     j = torch.arange(size, device=sigma.device)[None, :]
 
@@ -53,7 +53,7 @@ def blur_matrix(sigma: Tensor, size: int, truncate: float = 4.0) -> Tensor:
 
     # A tap that falls outside comes back mirrored at the first or the last pixel.
     weight = tap(j - i) + tap(-j - i) * (j > 0) + tap(2 * (size - 1) - j - i) * (j < size - 1)
-    return (weight / weight.sum(-1, keepdim=True)).float()
+    return weight / weight.sum(-1, keepdim=True)
 
 
 def blur_radius(sigma: Tensor, size: int, truncate: float = 4.0) -> Tensor:

@@ -1,0 +1,363 @@
+"""Four views (two strong, weak, SmoothBlend): ours against torchvision's PIL transforms and lightly's.
+
+    OMP_NUM_THREADS=1 python benchmarks/views.py            # prints the tables
+    OMP_NUM_THREADS=1 python benchmarks/views.py --write    # and puts them into docs/performance.md
+
+CPU time of one thread, median over interleaved repeats. The images lie decoded in memory for all.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision.transforms as T
+import torchvision.transforms.functional as TF
+from PIL import Image, ImageDraw, ImageFilter
+from report import machine, write_section
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.transforms import v2
+
+from spd.views import views
+from spd.views.options import WEAK, LocalOptions, ViewOptions, ViewsOptions
+from spd.views.sheet import generated_images
+
+MEAN, STD = ViewsOptions().mean, ViewsOptions().std
+BATCH = 32
+Sample = Callable[[], None]
+
+
+class PilBlur:
+    """Gaussian blur as MoCo's loader has it: PIL's, whose radius is sigma."""
+
+    def __init__(self, low: float, high: float):
+        self.low, self.high = low, high
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return image.filter(ImageFilter.GaussianBlur(np.random.uniform(self.low, self.high)))
+
+
+def pil_augmentation(options: ViewOptions) -> T.Compose:
+    """The same augmentation from torchvision's transforms on PIL images (exact HSV hue, in 8 bits)."""
+    jitter = options.jitter
+    return T.Compose(
+        [
+            T.RandomResizedCrop(options.size, options.scale, options.ratio),
+            T.RandomApply(
+                [T.ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)], jitter.p
+            ),
+            T.RandomGrayscale(options.grayscale),
+            T.RandomApply([PilBlur(*options.blur.sigma)], options.blur.p),
+            T.RandomHorizontalFlip(options.flip),
+        ]
+    )
+
+
+def pil_smoothblend(image: Image.Image, options: LocalOptions, jitter: T.ColorJitter) -> Image.Image:
+    """SmoothBlend the way one would write it with PIL: a blurred mask and Image.composite."""
+    size = image.width
+    area = np.random.uniform(*options.area) * size**2
+    aspect = np.exp(np.random.uniform(*np.log(options.aspect)))
+    width, height = (
+        int(np.clip(round(side), 1, size - 1)) for side in ((area * aspect) ** 0.5, (area / aspect) ** 0.5)
+    )
+    x, y = np.random.randint(0, size - width + 1), np.random.randint(0, size - height + 1)
+    patch = jitter(image.crop((x, y, x + width, y + height)))
+    x, y = np.random.randint(0, size - width + 1), np.random.randint(0, size - height + 1)
+    foreground = image.copy()
+    foreground.paste(patch, (x, y))
+    mask = Image.new("L", image.size)
+    ImageDraw.Draw(mask).rectangle([x, y, x + width - 1, y + height - 1], fill=255)
+    mask = mask.filter(ImageFilter.GaussianBlur(np.random.uniform(*options.sigma) * area**0.5))
+    return Image.composite(foreground, image, mask)
+
+
+def torchvision_pil(options: ViewsOptions, images: torch.Tensor) -> Sample:
+    """Four views an image with torchvision on PIL images."""
+    pictures = [TF.to_pil_image(image) for image in images]
+    strong, weak = pil_augmentation(options.augmentation("q")), pil_augmentation(options.weak)
+    local = options.local.jitter
+    jitter = T.ColorJitter(local.brightness, local.contrast, local.saturation, local.hue)
+    finish = T.Compose([T.ToTensor(), T.Normalize(MEAN, STD)])
+
+    def sample() -> None:
+        batch = []
+        for picture in pictures:
+            q, k = strong(picture), strong(picture)
+            made = (q, k, weak(q), pil_smoothblend(weak(q), options.local, jitter))
+            batch.append(torch.stack([finish(view) for view in made]))
+        torch.stack(batch)
+
+    return sample
+
+
+def torchvision_v2(options: ViewsOptions, images: torch.Tensor) -> Sample:
+    """One strong view an image with torchvision's v2 transforms on uint8 tensors, image by image."""
+    strong, jitter = options.augmentation("q"), options.augmentation("q").jitter
+    kernel = 2 * (strong.size // 20) + 1  # SimCLR's tenth of the side
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(strong.size, strong.scale, strong.ratio),
+            v2.RandomApply(
+                [v2.ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)], jitter.p
+            ),
+            v2.RandomGrayscale(strong.grayscale),
+            v2.RandomApply([v2.GaussianBlur(kernel, strong.blur.sigma)], strong.blur.p),
+            v2.RandomHorizontalFlip(strong.flip),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
+    return lambda: torch.stack([transform(image) for image in images])
+
+
+def lightly_views(options: ViewsOptions, images: torch.Tensor) -> Sample | None:
+    """Two strong views an image with lightly's MoCo v2 transform; None where lightly cannot be imported."""
+    try:
+        from lightly.transforms import MoCoV2Transform
+    except ImportError as missing:
+        print(
+            f"lightly's row is left out ({missing}); `pip install lightly` into a scratch environment",
+            file=sys.stderr,
+        )
+        return None
+    pictures = [TF.to_pil_image(image) for image in images]
+    transform = MoCoV2Transform(input_size=options.augmentation("q").size)
+    return lambda: torch.stack([torch.stack(transform(picture)) for picture in pictures])
+
+
+def ours(options: ViewsOptions, images: torch.Tensor, names: tuple[str, ...]) -> Sample:
+    """Draw and apply, with a new step each time."""
+    steps = iter(range(10**9))
+
+    def sample() -> None:
+        draws = views.draw(options, seed=0, step=next(steps), batch=len(images), names=names)
+        views.apply(images, None, draws, options)
+
+    return sample
+
+
+def ours_batched(options: ViewsOptions, images: torch.Tensor, names: tuple[str, ...]) -> Sample:
+    """The tensor operations that a GPU runs, on the CPU."""
+    sample = ours(options, images, names)
+
+    def unfused() -> None:
+        kept, views._fused_kernels_serve = views._fused_kernels_serve, lambda _: False
+        try:
+            sample()
+        finally:
+            views._fused_kernels_serve = kept
+
+    return unfused
+
+
+def medians(samples: dict[str, Sample], repeats: int) -> dict[str, float]:
+    """CPU milliseconds an image of each, the repeats interleaved so that all meet the same machine."""
+    times: dict[str, list[float]] = {name: [] for name in samples}
+    for sample in samples.values():
+        sample()  # compiles, fills caches
+    for _ in range(repeats):
+        for name, sample in samples.items():
+            begin = time.process_time()
+            sample()
+            times[name].append(time.process_time() - begin)
+    return {name: statistics.median(values) / BATCH * 1e3 for name, values in times.items()}
+
+
+def speed(size: int, canvas: int, repeats: int) -> str:
+    """A table of CPU times an image for views of `size` pixels from images of `canvas` pixels."""
+    options = ViewsOptions(strong=ViewOptions(size=size), weak=WEAK.model_copy(update={"size": size}))
+    images = generated_images(BATCH, canvas)
+    four, two = options.names(spd=True), options.names()
+    peer = "torchvision, PIL transforms"
+    samples = {
+        (peer, 4): torchvision_pil(options, images),
+        ("ours, fused kernels", 4): ours(options, images, four),
+        ("ours, fused kernels, eta = 0", 2): ours(options, images, two),
+        ("ours, batched tensor operations (the GPU's path) on the CPU", 4): ours_batched(
+            options, images, four
+        ),
+        ("torchvision, v2 transforms on uint8 tensors, strong view only", 1): torchvision_v2(options, images),
+        ("lightly, MoCoV2Transform, strong views only", 2): lightly_views(options, images),
+    }
+    measured = medians({key: sample for key, sample in samples.items() if sample}, repeats)
+    reference = measured[peer, 4] / 4
+    lines = [
+        f"| {size} px from {canvas} px images | views | ms an image | images/s | ms a view | speed a view |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (name, count), milliseconds in measured.items():
+        each = milliseconds / count
+        lines.append(
+            f"| {name} | {count} | {milliseconds:.3f} | {1e3 / milliseconds:.0f} | {each:.3f} "
+            f"| {reference / each:.2f} x |"
+        )
+    return "\n".join(lines)
+
+
+def stages(size: int, canvas: int, repeats: int) -> str:
+    """A table of what the fused kernels spend on one strong view, every operation always on."""
+    images = generated_images(BATCH, canvas)
+    bare = {"jitter": {"p": 0.0}, "grayscale": 0.0, "blur": {"p": 0.0}, "size": size}
+    jitter = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "p": 1.0}
+    variants = {
+        "crop, flip and normalise": bare,
+        "brightness": {**bare, "jitter": {**jitter, "brightness": 0.4}},
+        "contrast": {**bare, "jitter": {**jitter, "contrast": 0.4}},
+        "saturation": {**bare, "jitter": {**jitter, "saturation": 0.4}},
+        "exact HSV hue": {**bare, "jitter": {**jitter, "hue": 0.1}},
+        "all four, random order": {**bare, "jitter": {"p": 1.0}},
+        "blur, sigma in (0.1, 2)": {**bare, "blur": {"p": 1.0}},
+    }
+    samples = {
+        name: ours(ViewsOptions.model_validate({"strong": variant}), images, ("q",))
+        for name, variant in variants.items()
+    }
+    options = ViewsOptions.model_validate({"strong": bare, "weak": bare})
+    draws = views.draw(options, seed=0, step=0, batch=BATCH, names=("q", "minus"))
+    plain = images[:, :, :size, :size].float().div(255).contiguous()
+    samples["SmoothBlend (whole)"] = lambda: views.apply_local(plain, draws["minus"], options.local)
+    four = ViewsOptions().names(spd=True)
+    samples["draws of 4 views (whole)"] = lambda: views.draw(options, seed=0, step=0, batch=BATCH, names=four)
+    measured = medians(samples, repeats)
+    base = measured["crop, flip and normalise"]
+    lines = [f"| one view, {size} px | ms an image |", "|---|---|"]
+    for name, value in measured.items():
+        extra = name not in ("crop, flip and normalise", "SmoothBlend (whole)", "draws of 4 views (whole)")
+        lines.append(f"| {'+ ' if extra else ''}{name} | {max(value - base, 0) if extra else value:.3f} |")
+    return "\n".join(lines)
+
+
+def fidelity(size: int, canvas: int) -> str:
+    """A table of differences from PIL's operations with the same parameters, in grey levels of 255."""
+    images = generated_images(BATCH, canvas)
+    plain = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    bare = {"jitter": {"p": 0.0}, "grayscale": 0.0, "blur": {"p": 0.0}, "size": size}
+    variants = {
+        "crop and flip, bilinear": bare,
+        "crop and flip, bicubic": {**bare, "interpolation": "bicubic"},
+        "+ exact HSV hue": {
+            **bare,
+            "jitter": {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0.1, "p": 1.0},
+        },
+        "+ all four colour operations": {**bare, "jitter": {"p": 1.0}},
+        "+ blur (PIL's is three box blurs)": {**bare, "blur": {"p": 1.0}},
+        "the whole strong view": {"size": size},
+    }
+    lines = [
+        "| against torchvision on PIL images | mean | 99 % | max | mean, signed |",
+        "|---|---|---|---|---|",
+    ]
+    for name, variant in variants.items():
+        options = ViewsOptions.model_validate({"strong": variant, **plain})
+        draws = views.draw(options, seed=0, step=0, batch=BATCH, names=("q",))
+        made = views.apply(images, None, draws, options)["q"] * 255
+        expected = torch.stack(
+            [pil_twin(images[i], i, draws["q"], options.augmentation("q")) for i in range(BATCH)]
+        )
+        difference = (made - expected).numpy()
+        size_of = np.abs(difference)
+        lines.append(
+            f"| {name} | {size_of.mean():.3f} | {np.percentile(size_of, 99):.2f} | {size_of.max():.1f} "
+            f"| {difference.mean():+.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def pil_twin(image: torch.Tensor, index: int, draws: dict, options: ViewOptions) -> torch.Tensor:
+    """The drawn strong view of one image by torchvision's functions on a PIL image, in grey levels."""
+    sizes = np.array([image.shape[1:]])
+    one = {key: value[index : index + 1] for key, value in draws.items()}
+    box = views.crop.crop_boxes(one, sizes, tuple(image.shape[1:]), options.ratio)[0].tolist()
+    mode = T.InterpolationMode(options.interpolation)
+    picture = TF.resized_crop(TF.to_pil_image(image), *box, [options.size, options.size], mode)
+    operations = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
+    for operation in one["order"][0]:
+        factor = one["factors"][0, operation]
+        if factor != (0.0 if operation == 3 else 1.0):
+            picture = operations[operation](picture, factor)
+    if one["grayscale"][0]:
+        picture = TF.to_grayscale(picture, 3)
+    if one["sigma"][0] > 0:
+        picture = picture.filter(ImageFilter.GaussianBlur(float(one["sigma"][0])))
+    picture = TF.hflip(picture) if one["flip"][0] else picture
+    return TF.pil_to_tensor(picture).float()
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that every operation reads and writes, and the operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes, self.operations = 0, 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        leaves = tree_leaves((arguments, keywords, result))
+        views_only = {"aten::view", "aten::expand", "aten::slice", "aten::unsqueeze", "aten::permute"}
+        name = function._schema.name
+        if name not in views_only | {"aten::transpose", "aten::unbind", "aten::_unsafe_view", "aten::detach"}:
+            self.bytes += sum(leaf.nbytes for leaf in leaves if isinstance(leaf, torch.Tensor))
+            self.operations += 1
+        return result
+
+
+def arithmetic(size: int, canvas: int) -> str:
+    """A table of floating-point operations of the products and of memory traffic of the batched path."""
+    options = ViewsOptions(strong=ViewOptions(size=size), weak=WEAK.model_copy(update={"size": size}))
+    images = generated_images(BATCH, canvas)
+    lines = [
+        f"| {size} px from {canvas} px, batch {BATCH} | GFLOP an image | MB an image | operations a batch |",
+        "|---|---|---|---|",
+    ]
+    for names in (options.names(), options.names(spd=True)):
+        sample = ours_batched(options, images, names)
+        with FlopCounterMode(display=False) as products, Traffic() as traffic:
+            sample()
+        lines.append(
+            f"| {len(names)} views | {products.get_total_flops() / BATCH / 1e9:.2f} "
+            f"| {traffic.bytes / BATCH / 1e6:.0f} | {traffic.operations} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="replace the section in docs/performance.md")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    parts = [
+        "## Views",
+        f"`OMP_NUM_THREADS=1 python benchmarks/{Path(__file__).name} --write` on {machine()}.",
+        f"CPU time of one thread, batch {BATCH}, median of {arguments.repeats} interleaved repeats; images "
+        "decoded in memory. `speed a view` is relative to torchvision's PIL transforms; a peer that makes fewer "
+        "kinds of views says so.",
+        speed(224, 256, arguments.repeats),
+        speed(48, 56, arguments.repeats),
+        "What the fused kernels spend, every operation always on (at its default probability it costs less):",
+        stages(224, 256, arguments.repeats),
+        stages(48, 56, arguments.repeats),
+        "Differences from PIL, in grey levels. PIL rounds to 8 bits after each operation, we never do.",
+        fidelity(224, 256),
+        "What the batched operations ask of a GPU, counted on the CPU while they run:",
+        arithmetic(224, 256),
+    ]
+    markdown = "\n\n".join(parts)
+    print(f"<!-- begin views -->\n{markdown}\n<!-- end views -->")
+    if arguments.write:
+        write_section("views", markdown)
+
+
+if __name__ == "__main__":
+    main()
