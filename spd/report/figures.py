@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from spd.report.cases import choose_cases, in_normal_units
 from spd.report.output import replace_file
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the line style differs as well.
@@ -30,6 +31,34 @@ class Panel(NamedTuple):
     without: np.ndarray
     """(H, W) pixel scores without SPD, in the units of spd.report.cases.in_normal_units."""
     with_spd: np.ndarray
+
+
+def panels_of_object(
+    names: Sequence[str],
+    anomalous: np.ndarray,
+    images: np.ndarray,
+    masks: np.ndarray | None,
+    without: tuple[np.ndarray, np.ndarray],
+    with_spd: tuple[np.ndarray, np.ndarray],
+) -> list[Panel]:
+    """The panels of one object's test images: cases by the rule, heat maps in units both sides share.
+
+    names: N image names; anomalous: (N,) bool; images: (N, 3, H, W) uint8; masks: (N, H, W), 0 = normal, or
+    None; without, with_spd: image scores (N,) and maps (N, H, W) of the same images. Empty without anomalies.
+    """
+    cases = choose_cases(without[0], with_spd[0], anomalous, names)
+    if not cases:
+        return []
+    maps = [in_normal_units(side[1], anomalous) for side in (without, with_spd)]
+    return [
+        Panel(
+            f"{case.kind}: {names[case.index].rpartition('/')[2]}\nrank {100 * case.shift:+.1f} %",
+            np.moveaxis(images[case.index], 0, -1),
+            None if masks is None else masks[case.index],
+            *(side[case.index] for side in maps),
+        )
+        for case in cases
+    ]
 
 
 def qualitative(panels: Sequence[Panel], path: str | Path, *, title: str = "", footer: str = "") -> Path:

@@ -59,6 +59,7 @@ def facts(name: str, preset: str | None, cells: list[Cell]) -> list[tuple[str, s
     return [
         ("Preset", preset or ""),
         ("Code", _code(cells)),
+        *(("Pre-training code", text) for text in _pretraining_code(cells)),
         *(("Data", text) for text in _by_dataset(cells)),
         *(("Geometry", text) for text in _geometries(cells)),
         *(("Metrics", text) for text in _distinct(cell.provenance.metric for cell in cells)),
@@ -87,6 +88,18 @@ def _code(cells: list[Cell]) -> str:
         for version, members in sorted(made_by.items())
     ]
     return "MIXED VERSIONS. " + "; ".join(parts)
+
+
+def _pretraining_code(cells: list[Cell]) -> list[str]:
+    trained_by = defaultdict(list)
+    for cell in cells:
+        code = (cell.provenance.model_extra or {}).get("pretraining_code")
+        if code and cell.pretraining.name not in trained_by[code]:
+            trained_by[code].append(cell.pretraining.name)
+    if len(trained_by) < 2:
+        return [f"source {code}" for code in trained_by]
+    parts = [f"source {code}: {', '.join(names)}" for code, names in sorted(trained_by.items())]
+    return ["MIXED VERSIONS. " + "; ".join(parts)]
 
 
 def _by_dataset(cells: list[Cell]) -> list[str]:

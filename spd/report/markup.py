@@ -14,13 +14,16 @@ _LATEX = {
         "≠": r"\ensuremath{\neq}",
     },
     **{"→": r"\ensuremath{\rightarrow}", "η": r"\ensuremath{\eta}", "σ": r"\ensuremath{\sigma}"},
-    **{"†": r"\dag{}", "‡": r"\ddag{}", "–": "--", "—": "---", "\n": " ", "\r": " "},
+    **{letter: f"{{{letter}}}" for letter in "[]*"},  # after a row's end these would be read as its argument
+    **{"†": r"\dag{}", "‡": r"\ddag{}", "\n": " ", "\r": " "},
 }
 
 
 def latex(text: object) -> str:
     """`text` for the body of a LaTeX document. Letters beyond Latin need XeLaTeX or LuaLaTeX."""
-    return "".join(_LATEX.get(letter, letter) for letter in str(text))
+    shown = "".join(_LATEX.get(letter, letter) for letter in str(text).replace("–", "\0").replace("—", "\1"))
+    # Two hyphens are two hyphens (`--cores`); only a dash is a dash.
+    return re.sub("-(?=-)", "-{}", shown).replace("\0", "--").replace("\1", "---")
 
 
 def markdown(text: object) -> str:

@@ -86,7 +86,12 @@ def tidy(cells: Iterable[Cell], table: str, options: TableOptions) -> pd.DataFra
         values = numbers[place]
         base = _base(place, names, numbers)
         known = _published(place, pretraining, published)
-        for name, summary in _summaries(values, base):
+        try:
+            summaries = list(_summaries(values, base))
+        except ValueError as error:
+            where = f"{place.pretraining}, {place.dataset}, {place.detector}, profile {place.profile}"
+            raise ValueError(f"table {table}: {where}: {error}") from None
+        for name, summary in summaries:
             value = summary.pop("value")
             quoted = known if name == MEAN else None
             rows.append(
@@ -238,6 +243,10 @@ def _summary(values: Values, base: Values | None) -> dict:
             f"Mean over {len(values) - len(summary.missing)} of {len(values)} objects; "
             f"undefined: {', '.join(summary.missing)}."
         )
+    elif len(values) == 1 and summary.missing:
+        (runs,) = values.values()
+        known = sum(value is not None for value in runs.values())
+        columns["note"] = f"Undefined in {len(runs) - known} of {len(runs)} runs." if known else ""
     if base:
         columns |= _delta(values, base)
     return columns

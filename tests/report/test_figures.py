@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spd.report.figures import Panel, pretraining_curves, qualitative, read_history, score_curves
+from spd.report.figures import (
+    Panel,
+    panels_of_object,
+    pretraining_curves,
+    qualitative,
+    read_history,
+    score_curves,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -44,6 +51,24 @@ def test_the_same_input_gives_the_same_bytes(panels, tmp_path, suffix):
         else:
             ET.fromstring(one)
             assert b"<dc:date>" not in one
+
+
+def test_panels_belong_to_the_images_that_the_rule_chooses():
+    n = 5
+    images = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 6), np.uint8)
+    masks = np.arange(n)[:, None, None] * np.ones((1, 4, 6))
+    maps = np.random.default_rng(0).random((n, 4, 6))
+    anomalous = np.array([False, True, True, True, False])
+    names = [f"x/{i}.JPG" for i in range(n)]
+    without, with_spd = np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([0.2, 0.9, 0.8, 0.1, 0.3])
+    found = panels_of_object(names, anomalous, images, masks, (without, maps), (with_spd, 7 * maps + 1))
+    assert [p.caption for p in found] == [
+        "best: 1.JPG\nrank +60.0 %", "median: 2.JPG\nrank +20.0 %", "worst: 3.JPG\nrank -60.0 %"
+    ]  # fmt: skip
+    for i, panel in enumerate(found, 1):
+        assert panel.image.shape == (4, 6, 3) and (panel.image == i).all() and (panel.mask == i).all()
+        np.testing.assert_allclose(panel.without, panel.with_spd, atol=1e-5)
+    assert panels_of_object(names, ~anomalous & False, images, None, (without, maps), (with_spd, maps)) == []
 
 
 def test_columns_and_rows_are_named(panels, tmp_path):

@@ -231,6 +231,20 @@ def test_one_code_version_is_said_plainly_and_two_of_one_detector_by_cell(
     assert "MIXED" not in text and "source aaaa, commit abc1234 of 2022-10-23" in text
 
 
+def test_backbones_trained_by_different_code_are_named(cells, cell_content, options, tmp_path):
+    contents = [
+        cell_content(
+            name, spd=spd, classification={"x": {"AU-PR": 0.5}}, provenance={"pretraining_code": code}
+        )
+        for name, spd, code in (("sup", "none", "aaaa"), ("sup_spd", "spd", "bbbb"))
+    ]  # fmt: skip
+    write_table(cells(*contents), "t", options(), tmp_path)
+    text = (tmp_path / "t.md").read_text().replace("\\", "")
+    assert "Pre-training code: MIXED VERSIONS. source aaaa: sup; source bbbb: sup_spd" in text
+    write_table(cells(contents[1]), "t", options(), tmp_path)
+    assert "Pre-training code: source bbbb\n" in (tmp_path / "t.md").read_text()
+
+
 def test_footer_holds_provenance_and_the_way_to_rebuild(padim, options, tmp_path):
     write_table(padim(), "mytable", options(rows=NAMES), tmp_path)
     text = (tmp_path / "mytable.html").read_text()

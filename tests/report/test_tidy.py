@@ -121,6 +121,29 @@ def test_order_is_that_of_the_options_whatever_the_order_of_the_cells(pair, opti
     assert list(dict.fromkeys(turned["spd"])) == ["spd", "none"]
 
 
+def test_runs_that_do_not_form_a_grid_are_an_error_that_names_the_place(cells, cell_content, options):
+    runs = [(0, 0), (0, 1), (1, 0)]  # (seed 1, draw 1) was never run
+    found = cells(
+        *(
+            cell_content(
+                setup="2cls_fewshot", detector="classifier", shots=5, seed=seed, draw=draw,
+                classification={"a": {"AU-PR": 0.5}},
+            )
+            for seed, draw in runs
+        )
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"table t: sup, VisA, classifier.*\(1, 1, 'a'\)"):
+        tidy(found, "t", options(setup="2cls_fewshot", detector=None))
+
+
+def test_an_object_undefined_in_one_run_is_empty_and_says_so(cells, cell_content, options):
+    found = cells(
+        *(cell_content(seed=s, classification={"a": {"AU-PR": v}}) for s, v in ((0, 0.5), (1, None)))
+    )
+    a = row(tidy(found, "t", options()), object="a")
+    assert pd.isna(a.value) and a.note == "Undefined in 1 of 2 runs."
+
+
 def test_cells_of_other_tables_are_left_out(pair, cells, cell_content, options):
     foreign = cells(
         cell_content("vit", classification={"a": {"AU-PR": 0.1}}),
