@@ -341,8 +341,8 @@ def main() -> None:
         "## Views",
         f"`OMP_NUM_THREADS=1 python benchmarks/{Path(__file__).name} --write` on {machine()}.",
         f"CPU time of one thread, batch {BATCH}, median of {arguments.repeats} interleaved repeats; images "
-        "decoded in memory. `speed a view` is relative to torchvision's PIL transforms; a peer that makes fewer "
-        "kinds of views says so.",
+        "decoded in memory. `speed a view` is relative to torchvision's PIL transforms; peers that make fewer "
+        "kinds of views say so.",
         speed(224, 256, arguments.repeats),
         speed(48, 56, arguments.repeats),
         "What the fused kernels spend, every operation always on (at its default probability it costs less):",

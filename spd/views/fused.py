@@ -132,8 +132,8 @@ def _taps(length, outputs, cubic):
     scale = length / outputs
     stretch = max(scale, 1.0)
     support = (2.0 if cubic else 1.0) * stretch
-    count = min(math.ceil(2 * support) + 1, length)
-    first = np.empty(outputs, np.int32)
+    count = min(math.ceil(2 * support), length)
+    first = np.empty(outputs, np.uint32)  # unsigned: no test for negative indices
     weights = np.zeros((count, outputs), np.float32)
     for i in range(outputs):
         centre = scale * (i + 0.5)
@@ -161,15 +161,14 @@ def _crop(image, unit, box, flip, cubic, out):
     row = np.empty(width, np.float32)
     for c in range(3):
         for y in range(size):
-            row[:] = ZERO
-            for t in range(len(weights_y)):
-                weight = weights_y[t, y] * unit
-                if weight != 0:
-                    _add_scaled(row, image[c, top + first_y[y] + t, left : left + width], weight)
+            above = top + first_y[y]
+            _scale(row, image[c, above, left : left + width], weights_y[0, y] * unit)
+            for t in range(1, len(weights_y)):
+                _add_scaled(row, image[c, above + t, left : left + width], weights_y[t, y] * unit)
             target = out[c, y]
-            target[:] = ZERO
-            for t in range(len(weights_x)):
-                _add_gathered(target, row, first_x, t, weights_x[t])
+            _gather(target, row, first_x, weights_x[0])
+            for t in range(1, len(weights_x)):
+                _add_gathered(target, row[t:], first_x, weights_x[t])
             if cubic:
                 for x in range(size):
                     target[x] = min(max(target[x], ZERO), ONE)
@@ -182,9 +181,21 @@ def _add_scaled(target, values, weight):
 
 
 @_compiled
-def _add_gathered(target, values, first, offset, weights):
+def _scale(target, values, weight):
     for x in range(len(target)):
-        target[x] += weights[x] * values[first[x] + offset]
+        target[x] = weight * np.float32(values[x])
+
+
+@_compiled
+def _gather(target, values, first, weights):
+    for x in range(len(target)):
+        target[x] = weights[x] * values[first[x]]
+
+
+@_compiled
+def _add_gathered(target, values, first, weights):
+    for x in range(len(target)):
+        target[x] += weights[x] * values[first[x]]
 
 
 @_compiled
