@@ -2,6 +2,7 @@
 
 import io
 import json
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from spd.report.arrange import signed
 from spd.report.cases import choose_cases, in_normal_units
 from spd.report.output import replace_file
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the line style differs as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 STYLES = ("-", "--", "-.", ":")
-CEILING = 4.0  # heat maps: what scores above this has the last colour, what scores below 0 the first
 
 
 class Panel(NamedTuple):
@@ -52,7 +53,7 @@ def panels_of_object(
     maps = [in_normal_units(side[1], anomalous) for side in (without, with_spd)]
     return [
         Panel(
-            f"{case.kind}: {names[case.index].rpartition('/')[2]}\nrank {100 * case.shift:+.1f} %",
+            f"{case.kind}: {names[case.index].rpartition('/')[2]}\nrank {signed(100 * case.shift)} %",
             np.moveaxis(images[case.index], 0, -1),
             None if masks is None else masks[case.index],
             *(side[case.index] for side in maps),
@@ -64,10 +65,14 @@ def panels_of_object(
 def qualitative(panels: Sequence[Panel], path: str | Path, *, title: str = "", footer: str = "") -> Path:
     """The poster's figure: image, mask, heat map without and with SPD; a row a panel, one colour scale.
 
-    The suffix of `path` (.png or .svg) is the format. Raises ValueError without panels.
+    The scale runs from 0 to the 99.5 % quantile of all scores shown, at least to 1. The suffix of `path`
+    (.png or .svg) is the format. Raises ValueError without panels.
     """
     if not panels:
         raise ValueError("no panels: the object has no anomalous test image to show")
+    # One hot pixel must not darken everything else; what lies above has the last colour.
+    shown = np.concatenate([scores.ravel() for panel in panels for scores in (panel.without, panel.with_spd)])
+    ceiling = max(1.0, float(np.quantile(shown, 0.995)))
     with _style():
         figure = Figure(figsize=(9.2, 2.25 * len(panels) + 0.9), layout="constrained")
         axes = figure.subplots(len(panels), 4, squeeze=False)
@@ -80,7 +85,7 @@ def qualitative(panels: Sequence[Panel], path: str | Path, *, title: str = "", f
                 row[1].text(0.5, 0.5, "no mask", ha="center", va="center", transform=row[1].transAxes)
                 row[1].set_box_aspect(panel.image.shape[0] / panel.image.shape[1])
             for place, scores in ((row[2], panel.without), (row[3], panel.with_spd)):
-                heat = place.imshow(scores, cmap="inferno", vmin=0, vmax=CEILING)
+                heat = place.imshow(scores, cmap="inferno", vmin=0, vmax=ceiling)
             row[0].set_ylabel(panel.caption, fontsize=8)
             for place in row:
                 place.set(xticks=[], yticks=[])
@@ -89,7 +94,7 @@ def qualitative(panels: Sequence[Panel], path: str | Path, *, title: str = "", f
         bar = figure.colorbar(heat, ax=axes, shrink=0.8, extend="both", pad=0.01)
         bar.set_label("score: 0 = median, 1 = 99 % quantile of normal test pixels", fontsize=8)
         figure.suptitle(title, fontsize=11)
-        figure.supxlabel(footer, fontsize=7)
+        figure.supxlabel(textwrap.fill(footer, 130), fontsize=7)
         return _save(figure, path)
 
 
@@ -139,7 +144,7 @@ def pretraining_curves(
                     cosine.plot(steps, values, linestyle=style, linewidth=1.3, **place)
         loss.set(title="loss", xlabel="step")
         spread.set(title="embedding std · √d (0: collapsed)", xlabel="step")
-        spread.set_ylim(bottom=0)
+        spread.set_ylim(0, max(1.05, spread.get_ylim()[1]))
         cosine.set(title="cos(z, z⁺) and cos(z, z⁻)", xlabel="step")
         loss.legend(fontsize=7)
         if cosine.get_legend_handles_labels()[0]:

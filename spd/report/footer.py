@@ -116,7 +116,12 @@ def _geometries(cells: list[Cell]) -> list[str]:
 
 
 def _flat(geometry: dict) -> str:
-    return ", ".join(f"{key} {json.dumps(value, sort_keys=True)}" for key, value in sorted(geometry.items()))
+    words = {
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for key, value in sorted(geometry.items())
+        if value is not None
+    }
+    return ", ".join(f"{key} {word}" for key, word in words.items())
 
 
 def _runs(cells: list[Cell]) -> str:

@@ -63,7 +63,7 @@ def test_panels_belong_to_the_images_that_the_rule_chooses():
     without, with_spd = np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([0.2, 0.9, 0.8, 0.1, 0.3])
     found = panels_of_object(names, anomalous, images, masks, (without, maps), (with_spd, 7 * maps + 1))
     assert [p.caption for p in found] == [
-        "best: 1.JPG\nrank +60.0 %", "median: 2.JPG\nrank +20.0 %", "worst: 3.JPG\nrank -60.0 %"
+        "best: 1.JPG\nrank +60.0 %", "median: 2.JPG\nrank +20.0 %", "worst: 3.JPG\nrank −60.0 %"
     ]  # fmt: skip
     for i, panel in enumerate(found, 1):
         assert panel.image.shape == (4, 6, 3) and (panel.image == i).all() and (panel.mask == i).all()
@@ -85,11 +85,11 @@ def colours_in(png, colours):
 
 def test_both_heat_maps_share_one_colour_scale(tmp_path):
     image, mask = np.full((8, 8, 3), 128, np.uint8), np.ones((8, 8))
-    # inferno at 1/4 and at 2/4 of the scale, whatever the other map of the row holds.
+    # 1 and 2 on a scale that ends at 2: half way and at the top, whichever map they stand in.
     import matplotlib
 
     inferno = [
-        tuple(round(255 * channel) for channel in matplotlib.colormaps["inferno"](x)[:3]) for x in (0.25, 0.5)
+        tuple(round(255 * channel) for channel in matplotlib.colormaps["inferno"](x)[:3]) for x in (0.5, 1.0)
     ]
     panel = Panel("x", image, mask, np.full((8, 8), 1.0), np.full((8, 8), 2.0))
     assert colours_in(qualitative([panel], tmp_path / "a.png"), [*inferno, (128, 128, 128)]) == [True] * 3
