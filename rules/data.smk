@@ -34,16 +34,6 @@ rule download:
         "../workflow_scripts/download.py"
 
 
-def archive_named(file):
-    return next(
-        experiment.datasets[name].archive for name, path in ARCHIVES.items() if Path(path).name == file
-    )
-
-
-def dataset_at(folder):
-    return next(name for name, target in UNPACKED.items() if target == folder)
-
-
 rule unpack:
     input:
         lambda wc: ARCHIVES[dataset_at(wc.folder)],

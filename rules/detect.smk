@@ -1,10 +1,6 @@
 """Features -> PaDiM | PatchCore -> scores and maps -> metrics: one cell."""
 
 
-def geometry_of(wc):
-    return getattr(experiment.detectors, wc.detector)[wc.profile].geometry
-
-
 rule detect:
     input:
         images=lambda wc: f"{RESULTS}/images/{wc.dataset}/{wc.setup}/{geometry_of(wc)}/{wc.part}.safetensors",

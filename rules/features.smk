@@ -1,10 +1,6 @@
 """Backbone + image cache -> feature maps, shared by every detector that reads them."""
 
 
-def kept(path):
-    return path if experiment.compute.keep_features else temp(path)
-
-
 rule features:
     input:
         backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",

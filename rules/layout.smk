@@ -50,6 +50,16 @@ def folder_state(dataset):
     return folder_fingerprint(root) if root.is_dir() else "absent"
 
 
+def archive_named(file):
+    return next(
+        experiment.datasets[name].archive for name, path in ARCHIVES.items() if Path(path).name == file
+    )
+
+
+def dataset_at(folder):
+    return next(name for name, target in UNPACKED.items() if target == folder)
+
+
 def manifest(dataset, setup):
     return f"{RESULTS}/manifests/{dataset}/{setup}.csv"
 
@@ -70,6 +80,19 @@ def backbone_files(name):
     return [
         f"{RESULTS}/backbones/{name}/seed{seed}.safetensors" for seed in experiment.pretrainings[name].seeds
     ]
+
+
+TRAINED = [name for name, row in experiment.pretrainings.items() if row.recipe is not None]
+ELSEWHERE = [name for name, row in experiment.pretrainings.items() if row.source is not None]
+
+
+def initial_weights(name, seed):
+    """The backbone a continued pre-training starts from, as a list."""
+    start = experiment.pretrainings[name].init
+    if start is None:
+        return []
+    seeds = experiment.pretrainings[start].seeds
+    return [f"{RESULTS}/backbones/{start}/seed{seed if seed in seeds else seeds[0]}.safetensors"]
 
 
 def stages(name):
@@ -97,6 +120,34 @@ def cell_paths(table):
         for dataset in table.datasets
         for part in parts(dataset)
     ]
+
+
+def kept(path):
+    return path if experiment.compute.keep_features else temp(path)
+
+
+def geometry_of(wc):
+    return getattr(experiment.detectors, wc.detector)[wc.profile].geometry
+
+
+def records():
+    """Records in the order in which runs appear: manifests, backbones, cells, and the tables last."""
+    made = [
+        f"{RESULTS}/records/manifests/{name}-{setup}.json"
+        for name in experiment.dataset_overview.datasets
+        for setup in experiment.datasets[name].setups
+    ]
+    made += [
+        f"{RESULTS}/records/backbones/{name}-seed{seed}.json"
+        for name in used_pretrainings()
+        for seed in experiment.pretrainings[name].seeds
+    ]
+    for table in experiment.tables.values():
+        for cell in cell_paths(table):
+            at = Path(cell).relative_to(f"{RESULTS}/cells").parts
+            made.append(f"{RESULTS}/records/cells/{'-'.join(at)}")
+    made += [f"{RESULTS}/records/tables/{name}.json" for name in ["dataset_overview", *experiment.tables]]
+    return list(dict.fromkeys(made))
 
 
 def pattern(names):

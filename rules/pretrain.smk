@@ -1,17 +1,5 @@
 """Class folders -> a backbone a (pre-training, seed); or a backbone from elsewhere."""
 
-TRAINED = [name for name, row in experiment.pretrainings.items() if row.recipe is not None]
-ELSEWHERE = [name for name, row in experiment.pretrainings.items() if row.source is not None]
-
-
-def initial_weights(name, seed):
-    """The backbone a continued pre-training starts from, as a list."""
-    start = experiment.pretrainings[name].init
-    if start is None:
-        return []
-    seeds = experiment.pretrainings[start].seeds
-    return [f"{RESULTS}/backbones/{start}/seed{seed if seed in seeds else seeds[0]}.safetensors"]
-
 
 rule corpus:
     """Decode the pre-training images once into one memory map; every training reads it."""

@@ -1,6 +1,7 @@
 """Cells + published numbers -> tables; each table of config.yaml is a rule and a target of its own."""
 
 FORMATS = ["csv", "md", "tex", "html"]
+TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
 
 
 localrules:
@@ -15,6 +16,7 @@ rule dataset_overview:
             for name in experiment.dataset_overview.datasets
             for setup in experiment.datasets[name].setups
         ],
+        templates=TEMPLATES,
     output:
         [f"{RESULTS}/tables/dataset_overview.{suffix}" for suffix in FORMATS],
         record=f"{RESULTS}/records/tables/dataset_overview.json",
@@ -36,20 +38,19 @@ rule dataset_overview:
 
 for table_name, table in experiment.tables.items():
 
-    localrules:
-        table_name,
-
     rule:
         name:
             table_name
         input:
             cells=cell_paths(table),
+            templates=TEMPLATES,
         output:
             [f"{RESULTS}/tables/{table_name}.{suffix}" for suffix in FORMATS],
             [f"{RESULTS}/tables/{table_name}_objects.{suffix}" for suffix in FORMATS[1:]],
             record=f"{RESULTS}/records/tables/{table_name}.json",
         log:
             f"{RESULTS}/logs/tables/{table_name}.log",
+        localrule: True
         params:
             preset=experiment.preset,
             table=table_name,

@@ -244,7 +244,7 @@ def validate(content: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = [_explain(problem) for problem in error.errors() if not _other_branch(problem, error)]
         shown = lines[:8] + ([f"... and {len(lines) - 8} more"] if len(lines) > 8 else [])
         raise ConfigError("config: " + "\nconfig: ".join(shown)) from None
 
@@ -320,13 +320,17 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def _other_branch(problem: Any, error: ValidationError) -> bool:
+    """Whether a problem only says that a mapping is not the list that was allowed in its place."""
+    return problem["type"] == "tuple_type" and isinstance(problem["input"], dict) and error.error_count() > 1
+
+
 def _explain(problem: Mapping[str, Any]) -> str:
     """One line for one pydantic problem: the key, what is wrong, what is allowed, the nearest key."""
-    location = [part for part in problem["loc"] if part != "[key]"]
-    key = ".".join(str(part) for part in location) or "config.yaml"
+    location, names = _locate([part for part in problem["loc"] if part != "[key]"])
+    key = ".".join(map(str, location)) or "config.yaml"
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        names = _fields_at(location[:-1])
         allowed = f"; allowed: {', '.join(names)}" if names else ""
         return f"{key}: unknown key{_nearest(str(location[-1]), names)}{allowed}"
     if kind == "missing":
@@ -334,24 +338,33 @@ def _explain(problem: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return f"{key}: {problem['ctx']['error']}" if location else str(problem["ctx"]["error"])
     if kind == "literal_error":
-        names = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-        hint = _nearest(str(given), names)
+        words = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        hint = _nearest(str(given), words)
         return f"{key}: {given!r} is not allowed{hint}; allowed: {problem['ctx']['expected']}"
     shown = json.dumps(given, default=str)
     return f"{key}: {problem['msg']} (given: {shown if len(shown) < 80 else shown[:77] + '...'})"
 
 
-def _fields_at(location: list[Any]) -> list[str]:
-    """The fields of the model that lies at `location` of Config, empty where it cannot be told."""
+def _locate(parts: list[Any]) -> tuple[list[Any], list[str]]:
+    """A pydantic location as keys of config.yaml, and the fields allowed where its last key stands.
+
+    pydantic names the chosen member of a union (a recipe's method, a class) inside the path; these are
+    left out.
+    """
+    keys: list[Any] = []
+    allowed: list[str] = []
     at: Any = Config
-    for part in location:
-        model = next(_models(at), None)
-        if model is not None and part in model.model_fields:
-            at = model.model_fields[part].annotation
-        else:
-            at = _value_type(at)
-    model = next(_models(at), None)
-    return [] if model is None else list(model.model_fields)
+    for part in parts:
+        models = list(_models(at))
+        member = next((model for model in models if part in _names_in_union(model)), None)
+        if member is not None and len(models) > 1:
+            at = member
+            continue
+        allowed = list(models[0].model_fields) if models else []
+        keys.append(part)
+        model = next((model for model in models if part in model.model_fields), None)
+        at = model.model_fields[part].annotation if model else _value_type(at)
+    return keys, allowed
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -360,6 +373,11 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) is not dict:
         for argument in get_args(annotation):
             yield from _models(argument)
+
+
+def _names_in_union(model: type[BaseModel]) -> set[Any]:
+    tag = model.model_fields.get("method")
+    return {model.__name__, *([tag.default] if tag is not None else [])}
 
 
 def _value_type(annotation: Any) -> Any:

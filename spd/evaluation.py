@@ -91,17 +91,8 @@ def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray)
         "n_train": len(cache.rows(name, "train")),
         "n_test_normal": int((~anomalous).sum()),
         "n_test_anomaly": int(anomalous.sum()),
-        "classification": _numbers(image_metrics(scores, anomalous, names=files)),
-        "segmentation": None if masks is None else _numbers(pixel_metrics(maps, masks, names=files)),
+        "classification": image_metrics(scores, anomalous, names=files),
+        "segmentation": None if masks is None else pixel_metrics(maps, masks, names=files),
         # Defect types are named by the data set, or not at all.
-        "by_defect": {
-            defect: _numbers(metrics)
-            for defect, metrics in image_metrics_by_defect(
-                scores[known], anomalous[known], list(rows["defect"][known])
-            ).items()
-        },
+        "by_defect": image_metrics_by_defect(scores[known], anomalous[known], list(rows["defect"][known])),
     }
-
-
-def _numbers(metrics: dict[str, Any]) -> dict[str, float | None]:
-    return {key: value for key, value in metrics.items() if key != "note"}

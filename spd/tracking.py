@@ -55,7 +55,7 @@ def sync(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     records = [Path(path) for path in records]
-    with _locked(folder / ".lock"):
+    with _locked(folder / "sync.lock"):
         client = _client(tracking_uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
         artifacts = None if tracking_uri else (folder / "artifacts").resolve()
         return _sync(client, records, preset, artifacts, progress)
