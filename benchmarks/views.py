@@ -340,16 +340,16 @@ def main() -> None:
     parts = [
         "## Views",
         f"`OMP_NUM_THREADS=1 python benchmarks/{Path(__file__).name} --write` on {machine()}.",
-        f"CPU time of one thread, batch {BATCH}, median of {arguments.repeats} interleaved repeats; the images "
-        "lie decoded in memory. `speed a view` is relative to torchvision's PIL transforms; peers that make fewer "
-        "kinds of views say so.",
+        f"CPU time of one thread, batch {BATCH}, median of {arguments.repeats} interleaved repeats; "
+        "the images lie decoded in memory. `speed a view` is relative to torchvision's PIL transforms; "
+        "peers that make fewer kinds of views say so.",
         speed(224, 256, arguments.repeats),
         speed(48, 56, arguments.repeats),
         "What the fused kernels spend, every operation always on (at its default probability it costs less):",
         stages(224, 256, arguments.repeats),
         stages(48, 56, arguments.repeats),
-        "Differences from PIL for the same parameters, in grey levels. PIL rounds or truncates to 8 bits after "
-        "each operation (and clips between the two passes of a bicubic resize); we never do.",
+        "Differences from PIL for the same parameters, in grey levels. PIL rounds or truncates to 8 bits "
+        "after each operation (and clips between the two passes of a bicubic resize); we never do.",
         fidelity(224, 256),
         "What the batched operations ask of a GPU, counted on the CPU while they run:",
         arithmetic(224, 256),
