@@ -93,7 +93,7 @@ def apply(
         if len(values["flip"]) != len(images):
             raise ValueError(f"{len(values['flip'])} draws of view {name} for {len(images)} images")
     canvas = (images.shape[2], images.shape[3])
-    sizes = np.tile(canvas, (len(images), 1)) if sizes is None else np.asarray(sizes)
+    sizes = np.tile(canvas, (len(images), 1)) if sizes is None else np.asarray(torch.as_tensor(sizes).cpu())
     if sizes.shape != (len(images), 2):
         raise ValueError(f"sizes must be ({len(images)}, 2): height and width an image, not {sizes.shape}")
 

@@ -105,6 +105,15 @@ def test_the_batched_and_the_fused_implementation_agree(images, monkeypatch, opt
         assert (batched[name] - kernels[name]).abs().mean() < 1e-5
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_makes_the_same_views(images):
+    draws = views.draw(OPTIONS, seed=3, step=5, batch=6, names=SPD)
+    on_gpu = views.apply(images.cuda(), None, draws, OPTIONS)
+    for name, expected in make(images).items():
+        assert on_gpu[name].device.type == "cuda"
+        torch.testing.assert_close(on_gpu[name].cpu(), expected, atol=4e-4, rtol=0)
+
+
 def test_plus_and_minus_are_made_from_the_anchor(images):
     """With all but the strong crop switched off, plus is q itself and minus differs in the patch alone."""
     still = {"jitter": {"p": 0.0}, "grayscale": 0.0, "blur": {"p": 0.0}, "flip": 0.0, "size": SIZE}
