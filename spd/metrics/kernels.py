@@ -113,18 +113,21 @@ def group_positives(packed):
 
     A share is the sum over the key's pixels of 1 / area of their region.
     """
-    keys = np.empty(packed.size, np.uint32)
-    counts = np.empty(packed.size, np.int64)
-    shares = np.empty(packed.size, np.float64)
+    distinct = min(packed.size, 1)
+    for i in range(1, packed.size):
+        distinct += packed[i] >> np.uint64(32) != packed[i - 1] >> np.uint64(32)
+    keys = np.empty(distinct, np.uint32)
+    counts = np.zeros(distinct, np.int64)
+    shares = np.zeros(distinct, np.float64)
     k = -1
-    for value in packed:
-        key = np.uint32(value >> np.uint64(32))
+    for i in range(packed.size):
+        key = np.uint32(packed[i] >> np.uint64(32))
         if k < 0 or keys[k] != key:
             k += 1
-            keys[k], counts[k], shares[k] = key, 0, 0.0
+            keys[k] = key
         counts[k] += 1
-        shares[k] += 1.0 / np.float64(value & np.uint64(0xFFFFFFFF))
-    return keys[: k + 1].copy(), counts[: k + 1].copy(), shares[: k + 1].copy()
+        shares[k] += 1.0 / np.float64(packed[i] & np.uint64(0xFFFFFFFF))
+    return keys, counts, shares
 
 
 @numba.njit(cache=True)

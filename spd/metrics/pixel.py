@@ -29,8 +29,8 @@ def pixel_metrics(
     image, for error messages.
 
     Normal images take part with masks of zeros. Values are in [0, 1]; with one class of pixels only every
-    value is None and `note` gives the reason. Memory beyond the input: 8 bytes a positive pixel (24 while
-    grouping), at most 128 MiB of counters, and 28 bytes a distinct positive score.
+    value is None and `note` gives the reason. Memory beyond the input: 16 bytes a positive pixel,
+    at most 128 MiB of counters, and some 100 bytes a distinct positive score.
 
     Raises ValueError for NaN (naming the image), maps that are not float32, masks with values other than 0
     and 1, unequal shapes or numbers of images, and one-shot iterators.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spd.metrics.curves import image_curves, pixel_curves, thin
+from spd.metrics.curves import Curve, image_curves, pixel_curves, thin
 from spd.metrics.image import image_metrics
 from spd.metrics.pixel import pixel_metrics
 
@@ -57,8 +57,13 @@ def test_thinning_any_rising_curve(points, n, seed):
     assert 2 <= len(curve.x) <= max(n, 2)
     assert (np.diff(curve.x) >= 0).all() and (np.diff(curve.y) >= 0).all()
     assert (curve.x[0], curve.y[-1]) == (x[0], y[-1])
-    # More points are never worse.
-    assert distance_to_polyline(x, y, thin(x, y, n + 5)) <= distance_to_polyline(x, y, curve) + 1e-12 or n < 8
+    assert set(zip(*curve, strict=True)) <= set(zip(x, y, strict=True))
+    # The first corner to come back between the two ends is the farthest from their chord.
+    three, ends = thin(x, y, 3), Curve(x[[0, -1]], y[[0, -1]])
+    assert distance_to_polyline(three.x, three.y, ends) == pytest.approx(
+        distance_to_polyline(x, y, ends), abs=1e-12
+    )
+    assert distance_to_polyline(x, y, thin(x, y, points)) == pytest.approx(0, abs=1e-12)
 
 
 def test_long_curves_keep_the_extremes_of_every_column():

@@ -148,22 +148,23 @@ def test_extreme_values_and_ties(case):
     assert pixel_metrics(ranks * 3 - 7, masks) == ours
 
 
+# Neighbouring float32 values, which share a counter unless it is the finest.
+NEIGHBOURS = st.integers(0x3F7FFFF8, 0x3F800008).map(lambda bits: np.uint32(bits).view(np.float32))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    hnp.arrays(np.float32, (3, 8, 8), elements=st.floats(width=32, allow_nan=False)),
+    hnp.arrays(np.float32, (3, 8, 8), elements=st.one_of(NEIGHBOURS, st.floats(width=32, allow_nan=False))),
     hnp.arrays(np.uint8, (3, 8, 8), elements=st.integers(0, 1)),
-    st.integers(0, 2**31),
-    st.sampled_from([64, 1 << 17]),
+    st.sampled_from([(1, 0), (16, 64), (16, 1 << 17), (1 << 14, 1 << 20), (1 << 15, 1 << 20)]),
 )
-def test_any_float32_at_any_resolution(maps, masks, seed, most_counters):
-    """Any finite or infinite scores; also with so few counters that most pixels must be looked up."""
+def test_any_float32_at_any_resolution(maps, masks, resolution):
+    """Any finite or infinite scores, whether most pixels must be looked up or hardly any."""
     masks[0, 0, :2] = [0, 1]
-    before = pixel.MOST_COUNTERS
-    pixel.MOST_COUNTERS = (1 << 16) + most_counters
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixel, "COUNTERS_PER_SCORE", resolution[0])
+        patch.setattr(pixel, "MOST_COUNTERS", (1 << 16) + resolution[1])
         coarse = pixel_sweep(maps, masks)
-    finally:
-        pixel.MOST_COUNTERS = before
     for field, value in vars(pixel_sweep(maps, masks)).items():
         assert np.array_equal(getattr(coarse, field), value), field
     negatives, positives = maps[masks == 0], maps[masks == 1]
