@@ -1,9 +1,9 @@
-"""Reading a pre-training corpus from its packed file, beside decoding its JPEGs: images of ImageNet's usual size.
+"""Reading a pre-training corpus from its packed file, beside decoding JPEGs of ImageNet's usual size.
 
     OMP_NUM_THREADS=1 python benchmarks/packed.py [--images 400] [--write]
 
-Generated JPEGs of 500 x 375 pixels, squashed to 256 x 256; batches of 64 in random order, one thread, CPU time,
-median of five runs. Page cache warm for both.
+Generated JPEGs of 500 x 375 pixels, squashed to 256 x 256; batches of 64 in random order, one thread, CPU
+time, median of five runs. Page cache warm for both.
 """
 
 import argparse

@@ -78,6 +78,6 @@ def _walk(
                 continue
             if entry.is_dir():
                 yield from _walk(entry.path, f"{prefix}{entry.name}/", seen | {here})
-            elif is_image(entry.name) or entry.name.lower().endswith(".csv"):
+            elif (is_image(entry.name) or entry.name.lower().endswith(".csv")) and entry.is_file():
                 status = entry.stat()
                 yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns

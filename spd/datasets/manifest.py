@@ -114,6 +114,7 @@ def make(
         table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str).reset_index(drop=True)
     except UnicodeEncodeError as error:  # a file name that is not UTF-8
         raise ValueError(f"{where}: the name {error.object!r} is not UTF-8; rename the file") from None
+    table = table.fillna("")
     if objects is not None:
         table = table[table["object"].isin(_known(objects, sorted(table["object"].unique()), where))]
     if table.empty:
@@ -186,8 +187,6 @@ def _validate(table: pd.DataFrame, where: str) -> None:
             row = table[bad].iloc[0].to_dict()
             raise ValueError(f"{where}: {reason}: {row} ({int(bad.sum())} such rows)")
 
-    if table.isna().any(axis=None):
-        table.fillna("", inplace=True)
     for column in COLUMNS:
         refuse(~table[column].map(_plain), f"{column} must have no control characters")
     refuse(~table["split"].isin(SPLITS), f"split must be one of {', '.join(SPLITS)}")

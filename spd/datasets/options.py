@@ -25,7 +25,7 @@ class UnpackLimits(Options):
 class ArchiveOptions(Options):
     """Where an archive lies, where it can be had, and what it must be."""
 
-    file: str
+    file: str = Field(min_length=1)
     """Path of the archive, relative to the working folder; environment variables such as $IMAGENET are
     expanded. A file placed there by hand is accepted if its hash is right."""
 
@@ -65,7 +65,7 @@ class DatasetOptions(Options):
     archive: ArchiveOptions | None = None
     """The archive that is unpacked, for published and generated data sets."""
 
-    root: str | None = None
+    root: str | None = Field(None, min_length=1)
     """A folder of yours; environment variables such as $SPD_DATA are expanded."""
 
     csv: dict[Setup, str] = Field(default_factory=dict)

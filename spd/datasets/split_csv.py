@@ -38,7 +38,10 @@ def read_rows(path: Path, defect_component: int | None) -> pd.DataFrame:
     """The CSV's rows with the manifest's six columns, not yet validated."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").fillna("")
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path}: no CSV in UTF-8: {' '.join(str(error).split())}") from None
     missing = [c for c in REQUIRED if c not in table.columns]
     if missing:
         raise ValueError(

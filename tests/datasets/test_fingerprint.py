@@ -48,6 +48,7 @@ def test_links_are_followed_but_not_in_circles(folder, tmp_path):
     assert folder_fingerprint(tmp_path / "linked") == folder_fingerprint(folder)
     before = folder_fingerprint(folder)
     (folder / "a" / "up").symlink_to(folder)
+    (folder / "broken.png").symlink_to(folder / "nothing")
     assert folder_fingerprint(folder) == before
     with pytest.raises(ValueError, match="no such folder"):
         folder_fingerprint(tmp_path / "nothing")
