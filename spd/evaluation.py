@@ -39,7 +39,8 @@ def evaluate(
     """Runs a 1-class detector on every object of an image cache and returns what a table needs.
 
     Returns object -> {n_train, n_test_normal, n_test_anomaly, classification, segmentation, by_defect,
-    notes}; metrics are fractions in [0, 1], None where undefined; segmentation is None for an object without masks.
+    notes}; metrics are fractions in [0, 1], None where undefined; segmentation is None for an object
+    without masks.
     `maps_path` receives, per object, `NAME/maps` float16 (N, H, W) and `NAME/scores` float32 (N,) of the test
     images, for pictures: metrics are computed from the float32 maps before. float16 keeps 11 bits of a score;
     maps are scaled by the power of two in the metadata so that none overflows.
