@@ -84,10 +84,12 @@ def test_uniforms_are_those_of_numpys_generator():
         assert np.array_equal(views._uniforms(7, 11, "q", 3, 5), expected)
 
 
-def test_views_have_their_own_draws():
-    draws = views.draw(OPTIONS, seed=0, step=0, batch=8, names=SPD)
-    places = [draws[name]["crop_place"] for name in SPD]
-    assert len({place.tobytes() for place in places}) == len(SPD)
+def test_views_and_the_local_change_have_streams_of_their_own(monkeypatch):
+    made = []
+    original = views._uniforms
+    monkeypatch.setattr(views, "_uniforms", lambda *a: made.append(original(*a)) or made[-1])
+    views.draw(OPTIONS, seed=0, step=0, batch=8, names=SPD)
+    assert len({uniforms[:, 0].tobytes() for uniforms in made}) == len(made) == len(SPD) + 1
 
 
 @pytest.mark.parametrize("options", [OPTIONS, ANCHORED], ids=["q", "image"])
