@@ -77,7 +77,8 @@ def check(manifest: Manifest, *, workers: int | None = None, progress: bool = Tr
     `exact duplicate` (the same bytes in train and test, or labelled both normal and anomalous).
     Warnings: `no mask` (an anomaly without one, though others of its object have one: the object's
     segmentation is then not measured); `near duplicates` (how many pairs of an object lie across train and
-    test), each followed by its 20 strongest as `near duplicate`.
+    test), followed by the 20 strongest as `near duplicate`; by 3 where more than half of the test images are
+    concerned, which aligned parts that look alike cause.
 
     Near duplicates (ours) are images of an object whose 64 px grey thumbnails correlate above 0.5, after a
     high-pass (sigma 1), division by the local contrast (sigma 4) and, where the object has enough images to
@@ -234,9 +235,13 @@ def _near_duplicates(name: str, rows: Sequence[Row], seen: Sequence[_Image]) -> 
     if not pairs:
         return []
     detail = f"{pairs:,} pairs across train and test, {affected:,} of {len(tests):,} test images"
+    listed = PAIRS_LISTED
+    if affected > len(tests) / 2:
+        detail += "; so many come from parts that look alike and lie aligned, look at a few"
+        listed = 3
     return [Finding("near duplicates", name, (), detail)] + [
         Finding("near duplicate", name, (chosen[a][0].image, chosen[b][0].image), f"correlation {-minus:.2f}")
-        for minus, a, b in sorted(strongest)[:PAIRS_LISTED]
+        for minus, a, b in sorted(strongest)[:listed]
     ]
 
 

@@ -162,18 +162,32 @@ def test_the_correlation_is_the_documented_one(tmp_path, images, n):
     assert float(stated.removeprefix("correlation ")) == pytest.approx(np.corrcoef(a, b)[0, 1], abs=0.02)
 
 
-def test_many_pairs_are_counted_and_the_strongest_listed(tmp_path, images):
+def copies(tmp_path, images, others):
+    """14 noisy copies of one part, alternately in train and test, and as many other parts in test."""
     rows = []
     for i in range(14):
         noise = np.random.default_rng(i).integers(-3 * i - 1, 3 * i + 2, (128, 128, 3))
         pixels = np.clip(images.texture(0, (128, 128)).astype(int) + noise, 0, 255)
         images.save(tmp_path / f"{i}.png", pixels.astype(np.uint8))
         rows.append(("o", ("train", "test")[i % 2], "normal", "", f"{i}.png", ""))
-    first, *pairs = run(make(rows, tmp_path, 127)).warnings
-    assert first.detail == "49 pairs across train and test, 7 of 7 test images"
+    for i in range(others):
+        images.save(tmp_path / f"other{i}.png", images.texture(100 + i, (128, 128)))
+        rows.append(("o", "test", "normal", "", f"other{i}.png", ""))
+    return make(rows, tmp_path, 127)
+
+
+def test_many_pairs_are_counted_and_the_strongest_listed(tmp_path, images):
+    first, *pairs = run(copies(tmp_path, images, others=8)).warnings
+    assert first.detail == "49 pairs across train and test, 7 of 15 test images"
     correlations = [float(pair.detail.split()[1]) for pair in pairs]
     assert len(pairs) == 20 and correlations == sorted(correlations, reverse=True)
     assert pairs[0].paths == ("0.png", "1.png")
+
+
+def test_where_most_images_look_alike_few_are_listed(tmp_path, images):
+    first, *pairs = run(copies(tmp_path, images, others=0)).warnings
+    assert first.detail.startswith("49 pairs across train and test, 7 of 7 test images; so many come from")
+    assert len(pairs) == 3
 
 
 @pytest.mark.parametrize("setup", ["1cls", "2cls_highshot", "2cls_fewshot"])
