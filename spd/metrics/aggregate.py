@@ -58,7 +58,7 @@ def summarise(values: Mapping[Key, float | None]) -> Summary:
 
     `values`: every (seed, draw, object) of a full grid; None = undefined there. An object that is undefined
     in any run is left out of all of them, so that every run averages the same objects. Raises ValueError
-    naming a cell missing from the grid.
+    naming a cell that is NaN or missing from the grid.
     """
     grid, missing = _grid(values)
     if grid.shape[2] == 0:
@@ -120,7 +120,7 @@ def bootstrap_image_effect(
     `scores`: a full grid (seed, draw, object). Images are drawn with replacement within each class, so that
     prevalence stays; the same images for both sides and for all runs of an object. `metric`: AU-ROC, AU-PR,
     AP or F1-max; the effect is in [-1, 1]. Raises ValueError for an unknown metric, labels that differ
-    between runs of an object, or one class only.
+    between runs of an object, or one class only, or NaN.
     """
     if metric not in ("AU-ROC", "AU-PR", "AP", "F1-max"):
         raise ValueError(f"unknown metric {metric!r}; use AU-ROC, AU-PR, AP or F1-max")
@@ -144,6 +144,8 @@ def bootstrap_image_effect(
                     raise ValueError(
                         f"object {name}: the runs do not share their test images (labels differ)"
                     )
+                if np.isnan(pair.without).any() or np.isnan(pair.with_spd).any():
+                    raise ValueError(f"object {name}, seed {one_seed}, draw {draw}: an image score is NaN")
                 effect = weighted_metric(metric, pair.with_spd, labels, counts) - weighted_metric(
                     metric, pair.without, labels, counts
                 )
@@ -196,6 +198,9 @@ def _axes(values: Mapping[Key, object]) -> tuple[list[int], list[int], list[str]
 def _grid(values: Mapping[Key, float | None]) -> tuple[np.ndarray, tuple[str, ...]]:
     """(seeds, draws, objects defined in every run) float64, and the objects left out."""
     seeds, draws, objects = _axes(values)
+    for key, value in values.items():
+        if value is not None and np.isnan(value):
+            raise ValueError(f"the value of (seed, draw, object) {key} is NaN; an undefined value is None")
     missing = tuple(o for o in objects if any(values[s, d, o] is None for s in seeds for d in draws))
     kept = [o for o in objects if o not in missing]
     grid = np.array([[[values[s, d, o] for o in kept] for d in draws] for s in seeds], np.float64)

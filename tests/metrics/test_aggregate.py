@@ -53,6 +53,8 @@ def test_holes_in_the_grid_are_named():
         summarise(values)
     with pytest.raises(ValueError, match=r"\(1, 0, 'object1'\) is present on one side only"):
         paired_effect(values, grid(np.zeros((2, 1, 2))))
+    with pytest.raises(ValueError, match=r"\(0, 0, 'a'\) is NaN; an undefined value is None"):
+        summarise({(0, 0, "a"): float("nan")})
     with pytest.raises(ValueError, match="nothing to aggregate"):
         summarise({})
 
@@ -169,6 +171,9 @@ def test_image_bootstrap_errors():
     one_class = PairedScores(np.ones(60, bool), pair.without, pair.with_spd)
     with pytest.raises(ValueError, match="object a has test images of one class only"):
         bootstrap_image_effect({(0, 0, "a"): one_class})
+    broken = PairedScores(pair.labels, pair.without, pair.with_spd * np.nan)
+    with pytest.raises(ValueError, match="object a, seed 3, draw 0: an image score is NaN"):
+        bootstrap_image_effect({(3, 0, "a"): broken})
     other = PairedScores(~pair.labels, pair.without, pair.with_spd)
     with pytest.raises(ValueError, match="do not share their test images"):
         bootstrap_image_effect({(0, 0, "a"): pair, (0, 1, "a"): other})

@@ -63,5 +63,7 @@ def test_pro_area_is_cut_at_the_limit():
     assert au_pro(sweep, 0.3) == pytest.approx((0.2 * 0.5 + 0.1 * (0.5 + 0.75) / 2) / 0.3)
     assert au_pro(sweep, 0.2) == pytest.approx(0.5)
     assert au_pro(sweep, 1.0) == pytest.approx(0.2 * 0.5 + 0.2 * 0.75 + 0.6)
+    with pytest.raises(ValueError, match="fpr_limit must lie"):
+        au_pro(sweep, 0.0)
     x, y = pro_points(sweep)
     assert x.tolist() == [0, 0, 0, 0.2, 0.4, 1] and y.tolist() == [0, 0, 0.5, 0.5, 1, 1]
