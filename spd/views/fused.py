@@ -17,6 +17,7 @@ from spd.views.colour import BRIGHTNESS, CONTRAST, GRAY, HUE, SATURATION
 from spd.views.smoothblend import MARGIN
 
 # fastmath: images hold no NaN or infinity, and the sum of the contrast's mean may be reordered for vectors.
+# cache: numba watches this file alone, so a change to a constant imported above needs a touch of this file.
 _compiled = numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 
 RED, GREEN, BLUE = (np.float32(weight) for weight in GRAY)
