@@ -55,6 +55,7 @@ def test_every_problem_is_listed_with_its_path(mvtec_folder, images):
             ("exact duplicate", ("gear/test/good/000.png", "gear/train/good/000.png")),
             ("exact duplicate", ("gear/test/cut/000.png", "gear/test/good/001.png")),
         }
+        assert report.warnings == ()  # what is an exact duplicate is no near one
     with pytest.raises(DatasetError) as caught:
         report.require_sound("MVTec")
     message = str(caught.value)
@@ -160,6 +161,17 @@ def test_the_correlation_is_the_documented_one(tmp_path, images, n):
     shared = np.mean(list(thumbnails.values()), axis=0) if n >= 32 else 0
     a, b = ((thumbnails[name] - shared).ravel() for name in ("001.png", "mixed.png"))
     assert float(stated.removeprefix("correlation ")) == pytest.approx(np.corrcoef(a, b)[0, 1], abs=0.02)
+
+
+@pytest.mark.parametrize(("n", "alike"), [(10, True), (60, False)])
+def test_what_all_images_of_an_object_share_does_not_count(tmp_path, images, n, alike):
+    # Aligned parts, as boards are: told apart from duplicates once there are enough of them to know.
+    rows = []
+    for i in range(n):
+        pixels = images.texture(777, (128, 128)) // 2 + images.texture(i, (128, 128)) // 3
+        images.save(tmp_path / f"{i}.png", pixels)
+        rows.append(("o", ("train", "test")[i % 2], "normal", "", f"{i}.png", ""))
+    assert bool(run(make(rows, tmp_path, 127)).warnings) == alike
 
 
 def copies(tmp_path, images, others):

@@ -237,6 +237,14 @@ def test_ends_in_a_clear_error(get, server, script, message):
     assert not get.path.exists()
 
 
+def test_the_wrong_file_is_not_fetched_twice_unless_it_was_put_together(get, server):
+    for script, expected in (([whole(OTHER)], 1), ([cut(100_000, OTHER), whole(OTHER)], 3)):
+        server.requests.clear()
+        with pytest.raises(DownloadError):
+            get(*script)
+        assert len(server.requests) == expected
+
+
 def test_an_unknown_length_that_never_ends_is_cut_off(get):
     def endless(handler):
         handler.send_response(200)
