@@ -10,42 +10,48 @@ from spd.losses.precision import at_least_float32
 BLOCK_BYTES = 16 * 2**20
 
 
-class _CrossEntropyOfProducts(torch.autograd.Function):
-    """Mean over rows of -log softmax(a @ b.T / temperature)[row, target]; column `excluded` of each row is
-    left out (-1: none).
+class _CrossEntropyOfCosines(torch.autograd.Function):
+    """Mean over rows of -log softmax(a @ b.T / temperature)[row, target], without column `excluded` (None:
+    with all).
 
-    a (n, d), b (m, d), target and excluded int64 (n,).
+    a (n, d) and b (m, d) of unit length, target and excluded int64 (n,). Only three matrix products and one
+    exponential touch the n x m cosines, a block of rows at a time. They are at most 1, so 1 / temperature is
+    the shift that keeps the exponential finite, and as one more column of a and b it costs nothing; the same
+    column of ones gives the softmax's sums.
     """
 
     @staticmethod
     def forward(ctx, a, b, target, excluded, temperature: float):
         n, m = len(a), len(b)
         rows = max(1, min(n, BLOCK_BYTES // (m * a.element_size())))
-        needed_a, needed_b = ctx.needs_input_grad[:2]
-        grad_a = torch.empty_like(a) if needed_a else None
-        grad_b = torch.zeros_like(b) if needed_b else None
+        # exp(-2 / temperature) is the smallest term: below float32's range the rows' own maxima take the
+        # place of 1
+        fixed_shift = 2 / temperature < 80
+        wide_a = torch.cat([a / temperature, a.new_full((n, 1), -1 / temperature if fixed_shift else 0)], 1)
+        wide_b = torch.cat([b, b.new_ones(m, 1)], 1)  # (m, d + 1)
+        grad_a = torch.empty_like(a)
+        grad_b = torch.zeros_like(b)
+        block = a.new_empty(rows, m)
         total = a.new_zeros(())
-        buffer = a.new_empty(rows, m)
         for start in range(0, n, rows):
-            part = a[start : start + rows]
-            logits = torch.mm(part, b.T, out=buffer[: len(part)]).div_(temperature)  # (rows, m)
-            index = torch.arange(len(part), device=a.device)
+            part = slice(start, min(start + rows, n))
+            terms = torch.mm(wide_a[part], wide_b.T, out=block[: part.stop - start])  # (rows, m)
+            index = torch.arange(len(terms), device=a.device)
             if excluded is not None:
-                logits[index, excluded[start : start + rows]] = -torch.inf
-            own = target[start : start + rows]
-            positive = logits[index, own].sum()
-            # stable by hand and in place: a second (rows, m) tensor would double the peak
-            top = logits.amax(1, keepdim=True)
-            logits.sub_(top).exp_()
-            sums = logits.sum(1, keepdim=True)
-            total += (sums.log() + top).sum() - positive
-            if needed_a or needed_b:
-                logits.div_(sums)  # softmax
-                logits[index, own] -= 1
-                if needed_a:
-                    torch.mm(logits, b, out=grad_a[start : start + rows])
-                if needed_b:
-                    grad_b.addmm_(logits.T, part)
+                terms[index, excluded[part]] = -torch.inf
+            positive = terms[index, target[part]]
+            if not fixed_shift:
+                top = terms.amax(1, keepdim=True)
+                terms.sub_(top)
+                positive = positive - top[:, 0]
+            terms.exp_()
+            products = terms @ wide_b  # (rows, d + 1): the last column is the sum
+            sums = products[:, -1:]
+            total += (sums[:, 0].log() - positive).sum()
+            grad_a[part] = products[:, :-1] / sums
+            grad_b.addmm_(terms.T, a[part] / sums)
+        grad_a -= b[target]
+        grad_b.index_add_(0, target, a, alpha=-1)
         ctx.scale = 1 / (n * temperature)
         ctx.save_for_backward(grad_a, grad_b)
         return total / n
@@ -55,13 +61,7 @@ class _CrossEntropyOfProducts(torch.autograd.Function):
     def backward(ctx, gradient):
         grad_a, grad_b = ctx.saved_tensors
         scale = gradient * ctx.scale
-        return (
-            grad_a * scale if grad_a is not None else None,
-            grad_b * scale if grad_b is not None else None,
-            None,
-            None,
-            None,
-        )
+        return grad_a * scale, grad_b * scale, None, None, None
 
 
 @at_least_float32
@@ -76,7 +76,7 @@ def infonce(z: torch.Tensor, z_hat: torch.Tensor, temperature: float) -> torch.T
     z, z_hat = normalize(z, dim=1), normalize(z_hat, dim=1)
     columns = distributed.gather(z_hat)  # (N, D)
     target = torch.arange(len(z), device=z.device) + distributed.rank() * len(z)
-    return _CrossEntropyOfProducts.apply(z, columns, target, None, temperature)
+    return _CrossEntropyOfCosines.apply(z, columns, target, None, temperature)
 
 
 @at_least_float32
@@ -91,7 +91,7 @@ def ntxent(z: torch.Tensor, z_hat: torch.Tensor, temperature: float) -> torch.Te
     columns = distributed.gather(both)  # (2N, D)
     own = torch.arange(len(both), device=z.device) + distributed.rank() * len(both)
     target = torch.cat([own[len(z) :], own[: len(z)]])
-    return _CrossEntropyOfProducts.apply(both, columns, target, own, temperature)
+    return _CrossEntropyOfCosines.apply(both, columns, target, own, temperature)
 
 
 @at_least_float32
