@@ -23,7 +23,7 @@ STAGES = ("layer1", "layer3")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A cache of two objects (5 training, 4 test images each, 32 px) and a backbone with lively BatchNorms."""
+    """A cache of two objects (5 training, 4 test images each, 32 px), a backbone with lively BatchNorms."""
     root = tmp_path_factory.mktemp("features")
     rng, rows = np.random.default_rng(0), []
     for name in ("a", "ö"):
