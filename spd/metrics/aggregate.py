@@ -120,7 +120,7 @@ def bootstrap_image_effect(
     `scores`: a full grid (seed, draw, object). Images are drawn with replacement within each class, so that
     prevalence stays; the same images for both sides and for all runs of an object. `metric`: AU-ROC, AU-PR,
     AP or F1-max; the effect is in [-1, 1]. Raises ValueError for an unknown metric, labels that differ
-    between runs of an object, or one class only, or NaN.
+    between runs of an object, one class only, or NaN.
     """
     if metric not in ("AU-ROC", "AU-PR", "AP", "F1-max"):
         raise ValueError(f"unknown metric {metric!r}; use AU-ROC, AU-PR, AP or F1-max")

@@ -106,8 +106,7 @@ def au_pro(sweep: Sweep, fpr_limit: float = 0.3) -> float:
     """Area under the per-region-overlap curve up to `fpr_limit` of all negatives, divided by `fpr_limit`.
 
     The curve is linear between neighbouring thresholds and cut by interpolation at the limit (Bergmann et
-    al., MVTec AD, IJCV 2021, section 4.3).
-    Raises ValueError unless 0 < `fpr_limit` <= 1.
+    al., MVTec AD, IJCV 2021, section 4.3). Raises ValueError unless 0 < `fpr_limit` <= 1.
     """
     if not 0 < fpr_limit <= 1:
         raise ValueError(f"fpr_limit must lie in (0, 1], got {fpr_limit}")
