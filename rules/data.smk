@@ -8,10 +8,11 @@ localrules:
 rule demo_archive:
     """Generated archives in the layouts of VisA, MVTec-AD and class-folder ImageNet."""
     output:
-        f"data/demo/{experiment.preset}/{{archive}}",
+        "data/demo/{folder}/{archive}",
     log:
-        f"{RESULTS}/logs/demo_archive/{{archive}}.log",
+        f"{RESULTS}/logs/demo_archive/{{folder}}-{{archive}}.log",
     wildcard_constraints:
+        folder=r"[A-Za-z0-9_.]+",
         archive=r"visa\.tar|mvtec\.tar\.xz|classes\.tar",
     params:
         options=experiment.demo_data.model_dump(mode="json"),

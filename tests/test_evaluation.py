@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from spd.datasets import manifest
+from spd.detectors.options import PaDiMOptions
+from spd.detectors.padim import PaDiM
+from spd.evaluation import evaluate
+from spd.features.store import Features
+from spd.images.cache import ImageCache
+from spd.tensors import open_tensors, write_tensors
+
+TRAIN, NORMAL, ANOMALOUS, SIZE = 6, 4, 5, 32
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """An image cache and features of two objects; the second has no masks."""
+
+    def make(broken=None):
+        rng = np.random.default_rng(0)
+        rows, tensors, features = {}, {}, {}
+        total = TRAIN + NORMAL + ANOMALOUS
+        for name in ("gear", "täfel/2"):
+            rows[name] = [
+                [
+                    name,
+                    "train" if i < TRAIN else "test",
+                    "anomaly" if i >= TRAIN + NORMAL else "normal",
+                    ("dent", "spot")[i % 2] if i >= TRAIN + NORMAL else "",
+                    f"{name}/{i}.png",
+                    "",
+                ]
+                for i in range(total)
+            ]
+            tensors[f"{name}/images"] = np.zeros((total, 3, SIZE, SIZE), np.uint8)
+            maps = rng.standard_normal((total, 6, 8, 8)).astype(np.float32)
+            maps[TRAIN + NORMAL :, :, 2:4, 2:4] += 3
+            if broken is not None:
+                maps[broken] = np.nan
+            features[f"{name}/layer1"] = maps
+        masks = np.zeros((total, SIZE, SIZE), np.uint8)
+        masks[TRAIN + NORMAL :, 8:16, 8:16] = 1
+        tensors["gear/masks"] = masks
+        geometry = {"resize": SIZE, "mode": "square"}
+        cache, extracted = tmp_path / "cache.safetensors", tmp_path / "features.safetensors"
+        metadata = {"rows": json.dumps(rows), "geometry": json.dumps(geometry), "split_hash": '"abc"'}
+        write_tensors(cache, tensors, metadata)
+        counts = {name: {"train": TRAIN, "test": NORMAL + ANOMALOUS} for name in rows}
+        write_features(extracted, features, counts)
+        return cache, extracted
+
+    return make
+
+
+def write_features(path, features, counts):
+    """Features as `extract` writes them; kept here so that a change of the format is noticed."""
+    metadata = {"stages": json.dumps(["layer1"]), "cache": json.dumps({"split_hash": "abc"})}
+    metadata["objects"] = json.dumps(counts)
+    write_tensors(path, features, metadata)
+
+
+OPTIONS = PaDiMOptions(dim=6, blur_sigma=1.0)
+
+
+def test_cells_hold_what_the_detector_and_scikit_learn_say(stage, tmp_path):
+    cache, extracted = stage()
+    results = evaluate("padim", OPTIONS, cache, extracted, tmp_path / "maps.safetensors", progress=False)
+    assert list(results) == ["gear", "täfel/2"]
+    model = PaDiM(OPTIONS)
+    model.fit(Features(extracted).split("gear", "train"))
+    scores, maps = model.score(Features(extracted).split("gear", "test"), (SIZE, SIZE))
+    labels = np.arange(NORMAL + ANOMALOUS) >= NORMAL
+    masks = ImageCache(cache).masks("gear", "test")
+    gear = results["gear"]
+    assert (gear["n_train"], gear["n_test_normal"], gear["n_test_anomaly"]) == (TRAIN, NORMAL, ANOMALOUS)
+    assert gear["classification"]["AU-ROC"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert gear["segmentation"]["AP"] == pytest.approx(
+        average_precision_score(masks.ravel(), maps.ravel()), abs=1e-12
+    )
+    assert set(gear["by_defect"]) == {"dent", "spot"}
+
+
+def test_object_without_masks_has_no_segmentation(stage, tmp_path):
+    results = evaluate("padim", OPTIONS, *stage(), tmp_path / "maps.safetensors", progress=False)
+    assert results["täfel/2"]["segmentation"] is None
+    assert results["täfel/2"]["classification"]["AU-ROC"] is not None
+
+
+def test_kept_maps_are_the_maps_to_eleven_bits(stage, tmp_path):
+    cache, extracted = stage()
+    evaluate("padim", OPTIONS, cache, extracted, tmp_path / "maps.safetensors", progress=False)
+    kept, metadata = open_tensors(tmp_path / "maps.safetensors")
+    model = PaDiM(OPTIONS)
+    model.fit(Features(extracted).split("gear", "train"))
+    scores, maps = model.score(Features(extracted).split("gear", "test"), (SIZE, SIZE))
+    scale = 2.0 ** json.loads(metadata["exponents"])["gear"]
+    np.testing.assert_array_equal(kept["gear/scores"], scores)
+    np.testing.assert_allclose(
+        kept["gear/maps"].astype(np.float64) * scale, maps, rtol=2**-11, atol=scale * 2**-24
+    )
+
+
+def test_features_that_are_not_finite_name_object_and_image(stage, tmp_path):
+    with pytest.raises(ValueError, match=r"PaDiM, object gear: .*gear/0\.png"):
+        evaluate("padim", OPTIONS, *stage(broken=0), tmp_path / "maps.safetensors", progress=False)
+    assert not (tmp_path / "maps.safetensors").exists()
+
+
+def test_manifest_columns_are_those_of_the_cache():
+    assert manifest.COLUMNS == ("object", "split", "label", "defect", "image", "mask")
