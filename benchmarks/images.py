@@ -94,8 +94,8 @@ def main() -> None:
     rows = "\n".join(f"| {text} | {ratio(name)} |" for name, text in labels.items())
     markdown = f"""## Images: decode and resize
 
-JPEG of 1500 x 1000 to {SIDE} x {SIDE}, one thread, CPU time, {IMAGES} images, median of {REPEATS} repeats. Images
-per second as a multiple of the reference's, in the same run. `python benchmarks/images.py --write`
+JPEG of 1500 x 1000 to {SIDE} x {SIDE}, one thread, CPU time, {IMAGES} images, median of {REPEATS} repeats.
+Images per second as a multiple of the reference's, in the same run. `python benchmarks/images.py --write`
 
 | | x reference |
 |---|---|

@@ -5,6 +5,7 @@ header, the tensors' bytes. Written here rather than by the library, which wants
 orders the metadata anew in each process: the same content gives the same bytes.
 """
 
+import glob
 import json
 import math
 import os
@@ -66,6 +67,8 @@ class TensorWriter:
 
     def __enter__(self) -> "TensorWriter":
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        for killed in self._path.parent.glob(f".{glob.escape(self._path.name)}.*.tmp"):
+            killed.unlink()  # a killed process could not remove its own, which may be large
         size, free = len(self._head) + self._size, shutil.disk_usage(self._path.parent).free
         if size > free:
             raise OSError(

@@ -133,10 +133,13 @@ def _read(path: Path | str) -> tuple[dict[str, Tensor], Metadata]:
 
 
 def _parse(metadata: Mapping[str, str], path: Path | str) -> Metadata:
-    if "architecture" not in metadata:
-        raise ValueError(
-            f"{path} says no architecture, so it is no backbone of this project; import it with source "
-            f"torchvision or timm"
+    try:
+        values = {key: json.loads(value) for key, value in metadata.items()}
+        return Metadata(
+            values.pop("architecture"), tuple(values.pop("mean")), tuple(values.pop("std")), values
         )
-    values = {key: json.loads(value) for key, value in metadata.items()}
-    return Metadata(values.pop("architecture"), tuple(values.pop("mean")), tuple(values.pop("std")), values)
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise ValueError(
+            f"{path} does not say architecture, mean and std, so it is no backbone of this project; "
+            "import it with source torchvision or timm"
+        ) from None

@@ -107,9 +107,10 @@ def test_pickles_and_foreign_files_are_refused(tmp_path):
     torch.save({"a": torch.ones(1)}, tmp_path / "x.pth")
     with pytest.raises(ValueError, match="is not a safetensors file"):
         load(tmp_path / "x.pth")
-    write_tensors(tmp_path / "y", {}, {"other": json.dumps(1)})
-    with pytest.raises(ValueError, match="says no architecture"):
-        load(tmp_path / "y")
+    for metadata in ({}, {"other": json.dumps(1)}, {"architecture": "not JSON"}):
+        write_tensors(tmp_path / "y", {}, metadata)
+        with pytest.raises(ValueError, match="does not say architecture"):
+            load(tmp_path / "y")
 
 
 @pytest.mark.parametrize("classes", [0, 5])
