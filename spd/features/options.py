@@ -14,4 +14,5 @@ class FeatureOptions(Options):
     """Images per forward pass."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network; features are stored as float32 either way. `bfloat16` is several times
-    faster on processors and GPUs with bfloat16 units, and changes the features by about 1 per cent."""
+    faster on processors and GPUs with bfloat16 units, and changes the features by one to a few
+    per cent (benchmarks/features.py)."""
