@@ -1,0 +1,193 @@
+"""One object from image files to maps, PaDiM and PatchCore (coreset 10 %) together: ours against
+anomalib's models.
+
+    SPD_DATA=... python benchmarks/detectors_end_to_end.py [--train 200] [--test 40] [--iterations 20]
+    [--write]
+
+Magnetic tiles, lite0's architecture and weights on both sides (stages at strides 4, 8, 16; PatchCore the
+last two), 256 x 256 whole images, profile `anomalib`, one thread, CPU time, one run. Ours decodes once and
+extracts features once for both detectors; the peer decodes once per detector, as its two engine runs do,
+and runs its own models. Its coreset loop does equal work at every step and is scaled from `--iterations`
+steps; its PaDiM fit is scaled from `--slab` of the 4096 positions. Needs anomalib (extra `parity`).
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--train", type=int, default=200)
+parser.add_argument("--test", type=int, default=40)
+parser.add_argument("--iterations", type=int, default=20)
+parser.add_argument("--slab", type=int, default=64)
+parser.add_argument("--write", action="store_true")
+arguments = parser.parse_args() if __name__ == "__main__" else parser.parse_args([])
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import magnetic_tile  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+from report import machine, write_section  # noqa: E402
+
+from spd.backbones.files import load  # noqa: E402
+from spd.detectors.options import PaDiMOptions, PatchCoreOptions  # noqa: E402
+from spd.detectors.padim import PaDiM  # noqa: E402
+from spd.detectors.patchcore import PatchCore  # noqa: E402
+from spd.detectors.profiles import PROFILES  # noqa: E402
+from spd.features.extraction import Network  # noqa: E402
+from spd.images.geometry import apply_to_image  # noqa: E402
+from spd.images.options import GeometryOptions  # noqa: E402
+
+torch.set_num_threads(1)
+SIZE, DIM, BATCH = (256, 256), 100, 16
+
+
+class Stopwatch:
+    """CPU seconds per part, with a factor for what is scaled up."""
+
+    def __init__(self):
+        self.parts: dict[str, float] = {}
+
+    def add(self, part: str, begin: float, factor: float = 1.0) -> None:
+        self.parts[part] = self.parts.get(part, 0.0) + (time.process_time() - begin) * factor
+
+
+def ours(paths: list[Path], backbone: Path) -> dict[str, float]:
+    watch = Stopwatch()
+    network = Network(backbone, magnetic_tile.STAGES, SIZE)
+    geometry, parts = GeometryOptions(resize=256, mode="square"), []
+    for start in range(0, len(paths), BATCH):
+        begin = time.process_time()
+        images = [
+            apply_to_image(Image.open(p).convert("RGB"), geometry) for p in paths[start : start + BATCH]
+        ]
+        batch = np.stack(images)
+        batch = batch if batch.shape[1] == 3 else batch.transpose(0, 3, 1, 2)
+        watch.add("decode", begin)
+        begin = time.process_time()
+        parts.append({stage: maps.numpy() for stage, maps in network(batch).items()})
+        watch.add("features", begin)
+    features = {stage: np.concatenate([part[stage] for part in parts]) for stage in magnetic_tile.STAGES}
+    train = {stage: maps[: arguments.train] for stage, maps in features.items()}
+    test = {stage: maps[arguments.train :] for stage, maps in features.items()}
+    options = {name: profiles["anomalib"]["options"] for name, profiles in PROFILES.items()}
+    begin = time.process_time()
+    PaDiM(PaDiMOptions(**{**options["padim"], "dim": DIM})).fit(train).score(test, SIZE)
+    watch.add("PaDiM", begin)
+    begin = time.process_time()
+    PatchCore(PatchCoreOptions(**options["patchcore"])).fit(train).score(test, SIZE)
+    watch.add("PatchCore", begin)
+    return watch.parts
+
+
+def anomalib(paths: list[Path], backbone: Path) -> dict[str, float]:
+    from anomalib.models.components import KCenterGreedy, MultiVariateGaussian
+    from anomalib.models.image.padim.torch_model import PadimModel
+    from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+    from torchvision.transforms.v2 import Normalize, Resize
+    from torchvision.transforms.v2.functional import to_dtype, to_image
+
+    watch = Stopwatch()
+    resize, normalise = Resize(SIZE, antialias=True), Normalize((0.498,) * 3, (0.502,) * 3)
+    weights = load(backbone)[0].state_dict()
+    layers = list(magnetic_tile.STAGES)
+
+    def batches(some):
+        for start in range(0, len(some), BATCH):
+            begin = time.process_time()
+            images = [
+                normalise(resize(to_dtype(to_image(Image.open(p).convert("RGB")), torch.float32, scale=True)))
+                for p in some[start : start + BATCH]
+            ]
+            watch.add("decode", begin)
+            yield torch.stack(images)
+
+    def model_of(kind, stages, **kwargs):
+        model = kind(backbone="tf_efficientnet_lite0", layers=stages, pre_trained=False, **kwargs)
+        network = model.feature_extractor.feature_extractor
+        missing = network.load_state_dict(weights, strict=False).missing_keys
+        assert not missing, missing
+        return model.train()
+
+    for name in ("PaDiM", "PatchCore"):
+        padim = name == "PaDiM"
+        model = (
+            model_of(PadimModel, layers, n_features=DIM) if padim else model_of(PatchcoreModel, layers[1:])
+        )
+        model.feature_extractor.eval()
+        for batch in batches(paths[: arguments.train]):
+            begin = time.process_time()
+            model(batch)
+            watch.add("features", begin)
+        if padim:
+            embeddings = torch.vstack(model.memory_bank)
+            part = embeddings[:, :, :1, : arguments.slab].contiguous()
+            gaussian, positions = MultiVariateGaussian(), embeddings[0, 0].numel()
+            begin = time.process_time()
+            gaussian.fit(part)
+            watch.add(name, begin, positions / part[0, 0].numel())
+            repeats = -(-positions // part[0, 0].numel())
+            model.gaussian.mean = embeddings.mean(0).flatten(1)
+            model.gaussian.inv_covariance = gaussian.inv_covariance.repeat(repeats, 1, 1)[:positions]
+        else:
+            embeddings = torch.vstack(model.embedding_store)
+            sampler = KCenterGreedy(embedding=embeddings, sampling_ratio=0.1)
+            begin = time.process_time()
+            sampler.model.fit(embeddings)
+            sampler.features = sampler.model.transform(embeddings)
+            watch.add(name, begin)
+            index = torch.tensor(0)
+            sampler.update_distances(index)
+            begin = time.process_time()
+            for _ in range(arguments.iterations):
+                sampler.update_distances(index)
+                index = sampler.get_new_idx()
+            watch.add(name, begin, sampler.coreset_size / arguments.iterations)
+            # The score's time depends on the bank's size, not on which patches it holds.
+            model.memory_bank = embeddings[:: len(embeddings) // sampler.coreset_size][: sampler.coreset_size]
+        model.eval()
+        for batch in batches(paths[arguments.train :]):
+            begin = time.process_time()
+            with torch.no_grad():
+                model.feature_extractor(batch)
+            features = time.process_time() - begin
+            watch.parts["features"] += features
+            begin = time.process_time()
+            model(batch)
+            watch.add(name, begin)
+            watch.parts[name] -= features  # the forward pass above repeats the features
+    return watch.parts
+
+
+def main() -> None:
+    if magnetic_tile.root() is None:
+        sys.exit("set SPD_DATA to a folder that holds magnetic_tile")
+    paths = magnetic_tile.normal_images(arguments.train + arguments.test)
+    with tempfile.TemporaryDirectory() as folder:
+        backbone = magnetic_tile.lite0(Path(folder))
+        seconds = ours(paths, backbone)
+        print(seconds, file=sys.stderr, flush=True)
+        peer = anomalib(paths, backbone)
+    rows = [*seconds, "all"]
+    seconds["all"], peer["all"] = sum(seconds.values()), sum(peer.values())
+    table = [
+        "### One object end to end, 1 thread",
+        "",
+        f"`python benchmarks/detectors_end_to_end.py --train {arguments.train} --test {arguments.test} "
+        f"--iterations {arguments.iterations} --slab {arguments.slab}`; CPU time. {machine()}.",
+        "",
+        "| part | anomalib / ours | ours, s |",
+        "|---|---|---|",
+        *(f"| {part} | {peer[part] / seconds[part]:.1f}x | {seconds[part]:.1f} |" for part in rows),
+    ]
+    print("\n".join(table))
+    if arguments.write:
+        write_section("detectors-end-to-end", "\n".join(table))
+
+
+if __name__ == "__main__":
+    main()
