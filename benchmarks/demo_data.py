@@ -80,8 +80,8 @@ def main() -> None:
     lines += [f"| {name} | {cpu:.1f} | {size / 1e6:.1f} |" for name, cpu, size in jobs]
     lines += [
         "",
-        f"All three in two processes: {wall:.0f} s. Time relative to Pillow's encoder: JPEG {jpeg:.1f}, "
-        f"PNG {png:.2f}.",
+        f"All three in two processes: {wall:.0f} s. Time relative to Pillow's encoder: JPEG {jpeg:.0f}, "
+        f"PNG {png:.1g}.",
         "",
         f"`OMP_NUM_THREADS=1 python benchmarks/demo_data.py --write`; {machine()}.",
     ]
