@@ -85,14 +85,14 @@ def main() -> None:
         run = subprocess.run(command, check=True, capture_output=True, text=True)
         results[name] = json.loads(run.stdout.splitlines()[-1])
     peer = results.get("lightly", results["matrix"])
+    slowest = "lightly" if "lightly" in results else "the matrix"
     lines = [
         "## NT-Xent",
         "",
-        f"{arguments.batch} x 2 embeddings of {arguments.dim}, T 0.1, forward and backward, float32, 1 thread, "
-        f"median of 3. "
-        f"{machine()}.",
+        f"{arguments.batch} x 2 embeddings of {arguments.dim}, T 0.1, forward and backward, float32, "
+        f"1 thread, median of 3. {machine()}.",
         "",
-        f"| loss | times faster than {'lightly' if 'lightly' in results else 'the matrix'} | extra peak memory, MiB | value |",
+        f"| loss | times faster than {slowest} | extra peak memory, MiB | value |",
         "|---|---|---|---|",
     ]
     lines += [

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 from spd import distributed
 from spd.losses.precision import at_least_float32
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 4 * 2**20
 
 
 class _CrossEntropyOfCosines(torch.autograd.Function):
@@ -27,7 +27,6 @@ class _CrossEntropyOfCosines(torch.autograd.Function):
         # exp(-2 / temperature) is the smallest term: below float32's range the rows' own maxima take the
         # place of 1
         fixed_shift = 2 / temperature < 80
-        wide_a = torch.cat([a / temperature, a.new_full((n, 1), -1 / temperature if fixed_shift else 0)], 1)
         wide_b = torch.cat([b, b.new_ones(m, 1)], 1)  # (m, d + 1)
         grad_a = torch.empty_like(a)
         grad_b = torch.zeros_like(b)
@@ -35,7 +34,9 @@ class _CrossEntropyOfCosines(torch.autograd.Function):
         total = a.new_zeros(())
         for start in range(0, n, rows):
             part = slice(start, min(start + rows, n))
-            terms = torch.mm(wide_a[part], wide_b.T, out=block[: part.stop - start])  # (rows, m)
+            shift = a.new_full((part.stop - start, 1), -1 / temperature if fixed_shift else 0)
+            wide_a = torch.cat([a[part] / temperature, shift], 1)  # (rows, d + 1)
+            terms = torch.mm(wide_a, wide_b.T, out=block[: len(wide_a)])  # (rows, m)
             index = torch.arange(len(terms), device=a.device)
             if excluded is not None:
                 terms[index, excluded[part]] = -torch.inf
