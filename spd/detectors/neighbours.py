@@ -4,6 +4,8 @@ torch: one matrix product rules candidates out (`bounds.py`), the rest is comput
 faiss: IndexFlatL2 proposes the k nearest and a few more, whose distances are recomputed canonically.
 """
 
+from importlib.util import find_spec
+
 import numba
 import numpy as np
 import torch
@@ -111,6 +113,10 @@ class Neighbours:
         self.bank = np.ascontiguousarray(bank, np.float32)
         self.device = torch.device(device)
         self.index = None
+        if search == "auto":
+            # Without native bfloat16 faiss is faster than our float32 filter (benchmarks/knn.py).
+            plain = self.device.type == "cpu" and filter_dtype(filter, self.device) == torch.float32
+            search = "faiss" if plain and find_spec("faiss") else "torch"
         if search == "faiss":
             try:
                 import faiss
