@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 from spd import distributed
 from spd.losses.precision import at_least_float32
 
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 16 * 2**20
 
 
 class _CrossEntropyOfCosines(torch.autograd.Function):
