@@ -1,0 +1,55 @@
+"""The poster's figure for every object and pair of pre-trainings, ROC and PR curves, and training curves."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from spd.metrics.curves import image_curves
+from spd.report.cases import RULE
+from spd.report.figures import panels_of_object, pretraining_curves, qualitative, read_history, score_curves
+from spd.report.scored import Method, Scored, Tested, View, file_name, methods, pairs, read_object, views
+
+
+def write_figures(
+    scored: Iterable[Scored], histories: Mapping[str, str | Path], out: str | Path, *, footer: str = ""
+) -> list[Path]:
+    """Writes every figure below `out` as PNG and returns the paths, in order.
+
+    `<data set>/<object>/<setup>-<detector>-<profile>-<pre-training>.png`: image, mask, heat map without and
+    with SPD, for each pre-training with SPD that has a partner without. `...-curves.png`: ROC and
+    precision-recall curves of the image scores of all pre-trainings. `pretraining.png`: the histories (label
+    -> JSON lines), if there are any. An object without anomalous test images has no figure. `footer` is put
+    below the qualitative figures after the rule by which images were chosen. Raises ValueError as read_object
+    does.
+    """
+    out, paths = Path(out), []
+    for view, objects in views(scored).items():
+        for name, runs in objects.items():
+            found, tested = methods(runs), read_object(name, runs)
+            place = out / file_name(view.dataset) / file_name(name)
+            stem = f"{view.setup}-{view.detector}-{file_name(view.profile)}"
+            for before, after in pairs(found):
+                path = place / f"{stem}-{file_name(after.name)}.png"
+                paths += _pair(view, name, tested, before, after, path, footer)
+            paths += _curves(view, name, tested, found, place / f"{stem}-curves.png")
+    if histories:
+        read = {label: read_history(path) for label, path in histories.items()}
+        paths.append(pretraining_curves(read, out / "pretraining.png", title="Pre-training"))
+    return paths
+
+
+def _pair(
+    view: View, name: str, tested: Tested, before: Method, after: Method, path: Path, footer: str
+) -> list[Path]:
+    sides = ((tested.scores[side.name], tested.maps[side.name]) for side in (before, after))
+    panels = panels_of_object(tested.names, tested.anomalous, tested.images, tested.masks, *sides)
+    if not panels:
+        return []
+    title = f"{name} ({view.title}): {before.label} and {after.label}"
+    return [qualitative(panels, path, title=title, footer=f"{RULE} {footer}".strip())]
+
+
+def _curves(view: View, name: str, tested: Tested, found: list[Method], path: Path) -> list[Path]:
+    curves = {m.label: image_curves(tested.scores[m.name], tested.anomalous) for m in found}
+    if not any(curves.values()):
+        return []
+    return [score_curves(curves, path, title=f"{name} ({view.title}): image scores")]
