@@ -3,8 +3,8 @@ matrix.
 
     python benchmarks/ntxent.py [--batch 4096] [--dim 128] [--write]
 
-Each implementation runs in a process of its own, so that its peak memory is its own; time is the median of
-three runs after a warm-up. lightly's row is left out where lightly cannot be imported (`pip install lightly`
+Each implementation runs in a process of its own, so that its peak memory is its own, one after the other in
+three rounds; the ratio is the median of the rounds' ratios. lightly's row is left out where lightly cannot be imported (`pip install lightly`
 into a scratch environment).
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+ROUNDS = 3
 NAMES = {
     "ours: ntxent": "ours, `ntxent`",
     "ours: infonce": "ours, `infonce` (the poster's, one direction)",
@@ -44,7 +45,7 @@ def losses():
 
 
 def measure(name: str, batch: int, dim: int) -> dict[str, float]:
-    """Seconds (median of 3), MiB of peak memory above that before the loss, and the loss."""
+    """CPU seconds after a warm-up, MiB of peak memory above that before the loss, and the loss."""
     import torch
 
     torch.set_num_threads(1)
@@ -54,15 +55,14 @@ def measure(name: str, batch: int, dim: int) -> dict[str, float]:
     # the first call of a matrix product allocates its own workspace
     loss(z[:64], z_hat[:64], 0.1).backward()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
-    for _ in range(4):
+    for _ in range(2):
         z.grad = z_hat.grad = None
         began = time.process_time()
         value = loss(z, z_hat, 0.1)
         value.backward()
-        seconds.append(time.process_time() - began)
+        seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": statistics.median(seconds[1:]), "mib": (peak - before) / 1024, "loss": value.item()}
+    return {"seconds": seconds, "mib": (peak - before) / 1024, "loss": value.item()}
 
 
 def main() -> None:
@@ -78,26 +78,33 @@ def main() -> None:
     import torch  # noqa: F401 - its version is part of the line about the machine
     from report import machine, write_section
 
-    results = {}
-    for name in losses():
-        command = [sys.executable, __file__, "--one", name]
-        command += ["--batch", str(arguments.batch), "--dim", str(arguments.dim)]
-        run = subprocess.run(command, check=True, capture_output=True, text=True)
-        results[name] = json.loads(run.stdout.splitlines()[-1])
-    peer = results.get("lightly", results["matrix"])
-    slowest = "lightly" if "lightly" in results else "the matrix"
+    names = list(losses())
+    rounds = []
+    for _ in range(ROUNDS):
+        results = {}
+        for name in names:
+            command = [sys.executable, __file__, "--one", name]
+            command += ["--batch", str(arguments.batch), "--dim", str(arguments.dim)]
+            run = subprocess.run(command, check=True, capture_output=True, text=True)
+            results[name] = json.loads(run.stdout.splitlines()[-1])
+        rounds.append(results)
+    peer = "lightly" if "lightly" in names else "matrix"
+    faster = {
+        name: statistics.median(r[peer]["seconds"] / r[name]["seconds"] for r in rounds) for name in names
+    }
+    slowest = {"lightly": "lightly", "matrix": "the matrix"}[peer]
     lines = [
         "## NT-Xent",
         "",
         f"{arguments.batch} x 2 embeddings of {arguments.dim}, T 0.1, forward and backward, float32, "
-        f"CPU time of 1 thread, median of 3. {machine()}.",
+        f"CPU time of 1 thread, median of {ROUNDS} paired runs. {machine()}.",
         "",
         f"| loss | times faster than {slowest} | extra peak memory, MiB | value |",
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {NAMES[name]} | {peer['seconds'] / r['seconds']:.1f} | {r['mib']:.0f} | {r['loss']:.5f} |"
-        for name, r in results.items()
+        f"| {NAMES[name]} | {faster[name]:.1f} | {r['mib']:.0f} | {r['loss']:.5f} |"
+        for name, r in rounds[-1].items()
     ]
     lines += ["", "Command: `python benchmarks/ntxent.py --write`"]
     markdown = "\n".join(lines)

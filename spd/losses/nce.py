@@ -8,6 +8,8 @@ from spd import distributed
 from spd.losses.precision import at_least_float32
 
 BLOCK_BYTES = 16 * 2**20
+TILE = {"cpu": 512, "cuda": 2048}
+"""Rows and columns of the symmetric loss's tiles: on a CPU a float32 one is as large as a core's cache."""
 
 
 class _CrossEntropyOfCosines(torch.autograd.Function):
@@ -65,6 +67,59 @@ class _CrossEntropyOfCosines(torch.autograd.Function):
         return grad_a * scale, grad_b * scale, None, None, None
 
 
+class _SymmetricCrossEntropyOfCosines(torch.autograd.Function):
+    """The same where the rows are the columns: x (n, d) of unit length against itself without the diagonal;
+    the target of row i is i + n / 2, modulo n.
+
+    exp(x @ x.T / temperature) is symmetric, so its upper half is enough, computed tile by tile and twice: for
+    the softmax's sums, then for the gradient. That is two matrix products where the general case needs three.
+    Nothing is shifted: exp(1 / temperature) must lie within the type's range.
+    """
+
+    @staticmethod
+    def forward(ctx, x, temperature: float):
+        n, side = len(x), min(TILE[x.device.type], len(x))
+        partner = x.roll(n // 2, 0)
+        scaled = x / temperature
+        terms, weights = x.new_empty(2, side**2)
+
+        def tiles():
+            for top in range(0, n, side):
+                rows = slice(top, min(top + side, n))
+                for left in range(top, n, side):
+                    columns = slice(left, min(left + side, n))
+                    shape = (rows.stop - top, columns.stop - left)
+                    tile = terms[: shape[0] * shape[1]].view(shape)
+                    torch.mm(scaled[rows], x[columns].T, out=tile).exp_()
+                    if left == top:
+                        tile.fill_diagonal_(0)
+                    yield rows, columns, tile
+
+        sums = x.new_zeros(n)
+        for rows, columns, tile in tiles():
+            sums[rows] += tile.sum(1)
+            if columns != rows:
+                sums[columns] += tile.sum(0)
+        loss = (sums.log() - (scaled * partner).sum(1)).mean()
+        share = 1 / sums
+        gradient = torch.zeros_like(x)
+        for rows, columns, tile in tiles():
+            both = torch.add(share[rows, None], share[columns], out=weights[: tile.numel()].view_as(tile))
+            tile.mul_(both)  # row i's softmax at j and row j's at i
+            gradient[rows].addmm_(tile, x[columns])
+            if columns != rows:
+                gradient[columns].addmm_(tile.T, x[rows])
+        gradient.sub_(partner, alpha=2)  # each is the other's target
+        ctx.scale = 1 / (n * temperature)
+        ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return ctx.saved_tensors[0] * (gradient * ctx.scale), None
+
+
 @at_least_float32
 def infonce(z: torch.Tensor, z_hat: torch.Tensor, temperature: float) -> torch.Tensor:
     """The poster's L_NCE: -log exp(z_i.z^_i / T) / sum_j exp(z_i.z^_j / T), mean over i; N - 1 negatives, one
@@ -88,6 +143,8 @@ def ntxent(z: torch.Tensor, z_hat: torch.Tensor, temperature: float) -> torch.Te
     (https://arxiv.org/abs/2002.05709).
     """
     both = torch.cat([normalize(z, dim=1), normalize(z_hat, dim=1)])  # (2B, D)
+    if distributed.world_size() == 1 and 1 / temperature < 40:  # exp(+-40) is well within float32
+        return _SymmetricCrossEntropyOfCosines.apply(both, temperature)
     # gathered, the columns lie rank by rank: [z of rank 0, z_hat of rank 0, z of rank 1, ...]
     columns = distributed.gather(both)  # (2N, D)
     own = torch.arange(len(both), device=z.device) + distributed.rank() * len(both)

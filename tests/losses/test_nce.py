@@ -38,12 +38,26 @@ def test_equals_brute_force_in_value_and_gradient(ours, brute, rows_in_block, mo
     z, z_hat = embeddings()
     columns = 7 if ours is nce.infonce else 14
     monkeypatch.setattr(nce, "BLOCK_BYTES", rows_in_block * columns * 8)
+    monkeypatch.setattr(nce, "TILE", {"cpu": rows_in_block})
     expected = torch.autograd.grad(2 * brute(z, z_hat), [z, z_hat])
     value = ours(z, z_hat, T)
     got = torch.autograd.grad(2 * value, [z, z_hat])
     assert value.item() == pytest.approx(brute(z, z_hat).item(), abs=1e-12)
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows_in_block", [1, 5, 100])
+def test_rows_that_are_the_columns_need_half_the_matrix(rows_in_block, monkeypatch):
+    # both classes serve ntxent: one process the symmetric, several ranks the general
+    monkeypatch.setattr(nce, "TILE", {"cpu": rows_in_block})
+    x = torch.cat([normalize(e.detach(), dim=1) for e in embeddings(9)]).requires_grad_()
+    own = torch.arange(18)
+    general = nce._CrossEntropyOfCosines.apply(x, x, own.roll(9), own, T)
+    symmetric = nce._SymmetricCrossEntropyOfCosines.apply(x, T)
+    torch.testing.assert_close(symmetric, general, rtol=0, atol=1e-12)
+    expected, got = (torch.autograd.grad(3 * loss, x)[0] for loss in (general, symmetric))
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", [nce.infonce, nce.ntxent])
