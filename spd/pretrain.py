@@ -31,7 +31,7 @@ from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
 from spd import batchnorm, checkpoint, corpus, distributed, optimisers, probe, schedules
-from spd.backbones import files
+from spd.backbones import architectures, files
 from spd.corpus import Corpus
 from spd.history import History
 from spd.methods.build import base, build
@@ -106,7 +106,8 @@ def pretrain(
         if hasattr(method, "key_encoder"):
             method.key_encoder[0].load_state_dict(method.backbone.state_dict())
     dtype = torch.float64 if recipe.precision == "float64" else torch.float32
-    model.to(place, dtype, memory_format=torch.channels_last).train()
+    memory_format = architectures.memory_format(model)
+    model.to(place, dtype, memory_format=memory_format).train()
     optimiser = optimisers.build(model, recipe, fixed=method.fixed_lr)
     trained = [p for p in model.parameters() if p.requires_grad]
     names = views.names(method.views, spd=spd is not None)
@@ -189,9 +190,7 @@ def pretrain(
 
             draws = draw(views, seed=seed, step=step, batch=recipe.batch, names=names)
             seen = apply(batch, sizes, slice_draws(draws, share.start, share.stop), views)
-            seen = {
-                name: x.to(dtype).contiguous(memory_format=torch.channels_last) for name, x in seen.items()
-            }
+            seen = {name: x.to(dtype).contiguous(memory_format=memory_format) for name, x in seen.items()}
             clock.lap("views")
 
             rate = schedules.rate(

@@ -1,11 +1,14 @@
 """Architectures: torchvision's and timm's own, and narrow ones that differ in their widths alone."""
 
+import subprocess
+import sys
+
 import pytest
 import timm
 import torch
 import torchvision
 
-from spd.backbones.architectures import build, feature_dim, pooled
+from spd.backbones.architectures import build, feature_dim, memory_format, pooled
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "wide_resnet50_2"])
@@ -81,3 +84,36 @@ def test_timm_is_timms_own():
 def test_unknown_names(name, hint):
     with pytest.raises(ValueError, match=hint):
         build(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet10_w8", torch.contiguous_format),
+        ("resnet18_w12", torch.contiguous_format),
+        ("resnet18_w16", torch.channels_last),
+        ("resnet50_w8", torch.channels_last),  # bottlenecks quadruple the channels before the strides
+        ("wide_resnet50_2", torch.channels_last),
+        ("timm:tf_efficientnet_lite0", torch.channels_last),
+    ],
+)
+def test_memory_format(name, expected):
+    with torch.device("meta"):
+        assert memory_format(build(name)) is expected
+
+
+def test_a_narrow_network_survives_its_backward_pass():
+    # in a process of its own: with channels_last oneDNN corrupts the heap and the process dies
+    code = """
+import torch
+from spd.backbones.architectures import build, memory_format
+torch.set_num_threads(1)
+model = build("resnet10_w8").train()
+form = memory_format(model)
+model.to(memory_format=form)
+for _ in range(2):
+    model(torch.randn(16, 3, 224, 224).contiguous(memory_format=form)).square().mean().backward()
+print("alive")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.strip() == "alive", run.stderr
