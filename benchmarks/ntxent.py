@@ -4,8 +4,8 @@ matrix.
     python benchmarks/ntxent.py [--batch 4096] [--dim 128] [--write]
 
 Each implementation runs in a process of its own, so that its peak memory is its own, one after the other in
-three rounds; the ratio is the median of the rounds' ratios. lightly's row is left out where lightly cannot be imported (`pip install lightly`
-into a scratch environment).
+three rounds; the ratio is the median of the rounds' ratios. lightly's row is left out where lightly cannot be
+imported (`pip install lightly` into a scratch environment).
 """
 
 import argparse
