@@ -66,8 +66,10 @@ def write_pictures(scored: Iterable[Scored], folder: str | Path) -> list[dict[st
 
     Returns a list of views, `{title, methods: [{label, partner}], objects: [...]}`; `partner` is the index of
     the same method without SPD, or None. An object is `{name, count, ceiling, width, height, keys, cases}`,
-    `keys` the run keys by method; a case `{kind, name, anomalous, defect, image, mask, maps, ranks}` with file names,
-    None where there is none, and `maps` and `ranks` by method. Raises ValueError as read_object does.
+    `keys` the run keys by method; a case `{kind, name, anomalous, defect, image, mask, maps, ranks}` with
+    file names, None where there is none, and `maps` and `ranks` by method.
+
+    Raises ValueError as read_object does.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
