@@ -1,0 +1,108 @@
+"""Tables, maps and histories -> claims, figures, and the results page."""
+
+
+localrules:
+    claims,
+    site,
+
+
+def scored(table):
+    """(cell, maps, image cache) of a 1-class table's runs, first seeds only: what pictures are made of."""
+    found = []
+    for cell in cell_paths(table):
+        dataset, setup, run, part, name = Path(cell).relative_to(f"{RESULTS}/cells").parts
+        pretraining, _, seed = name.removesuffix(".json").rpartition("-seed")
+        if int(seed) == experiment.pretrainings[pretraining].seeds[0]:
+            detector, _, profile = run.partition("-")
+            geometry = getattr(experiment.detectors, detector)[profile].geometry
+            maps = f"{RESULTS}/maps/{dataset}/{setup}/{run}/{part}/{pretraining}-seed{seed}.safetensors"
+            found.append((cell, maps, f"{RESULTS}/images/{dataset}/{setup}/{geometry}/{part}.safetensors"))
+    return found
+
+
+SCORED = list(
+    dict.fromkeys(
+        one for table in experiment.tables.values() if table.detector is not None for one in scored(table)
+    )
+)
+PICTURED = {  # pre-training and seed -> its record, and its history where it was trained here
+    (name, seed): (
+        f"{RESULTS}/records/backbones/{name}-seed{seed}.json",
+        f"{RESULTS}/backbones/{name}/seed{seed}.history.jsonl" if name in TRAINED else None,
+    )
+    for name in used_pretrainings()
+    for seed in experiment.pretrainings[name].seeds
+}
+HISTORIES = [history for _, history in PICTURED.values() if history is not None]
+
+
+rule claims:
+    """Each take-away of the poster and the sign of each published effect, tested on the tables at hand."""
+    input:
+        tables=[f"{RESULTS}/tables/{name}.csv" for name in experiment.tables],
+        templates=TEMPLATES,
+    output:
+        [f"{RESULTS}/tables/claims.{suffix}" for suffix in FORMATS],
+        record=f"{RESULTS}/records/tables/claims.json",
+    log:
+        f"{RESULTS}/logs/tables/claims.log",
+    params:
+        preset=experiment.preset,
+        code=stage_code("claims"),
+    script:
+        "../workflow_scripts/claims.py"
+
+
+rule qualitative:
+    """Images, masks and heat maps without and with SPD; ROC, precision-recall and training curves."""
+    input:
+        cells=[cell for cell, _, _ in SCORED],
+        maps=[maps for _, maps, _ in SCORED],
+        images=[images for _, _, images in SCORED],
+        histories=HISTORIES,
+    output:
+        directory(f"{RESULTS}/figures"),
+    log:
+        f"{RESULTS}/logs/qualitative.log",
+    params:
+        labels=[
+            f"{name}, seed {seed}" for (name, seed), (_, history) in PICTURED.items() if history is not None
+        ],
+        notices=[
+            experiment.datasets[name].notice for name in used_datasets() if experiment.datasets[name].notice
+        ],
+        code=stage_code("qualitative"),
+    script:
+        "../workflow_scripts/qualitative.py"
+
+
+rule site:
+    """One static page of everything: open results/<preset>/index.html."""
+    input:
+        tables=[f"{RESULTS}/tables/{name}.csv" for name in experiment.tables],
+        runs=[path for table in experiment.tables.values() for path in cell_paths(table)],
+        overview=f"{RESULTS}/tables/dataset_overview.csv",
+        claims=f"{RESULTS}/tables/claims.csv",
+        records=[record for record, _ in PICTURED.values()],
+        histories=HISTORIES,
+        cells=rules.qualitative.input.cells,
+        maps=rules.qualitative.input.maps,
+        images=rules.qualitative.input.images,
+        figures=rules.qualitative.output[0],
+        templates=TEMPLATES,
+    output:
+        page=f"{RESULTS}/index.html",
+        pictures=directory(f"{RESULTS}/site"),
+    log:
+        f"{RESULTS}/logs/site.log",
+    params:
+        preset=experiment.preset,
+        tables={
+            name: {"options": table.model_dump(mode="json"), "cells": cell_paths(table)}
+            for name, table in experiment.tables.items()
+        },
+        backbones=list(PICTURED.values()),
+        notices=rules.qualitative.params.notices,
+        code=stage_code("site"),
+    script:
+        "../workflow_scripts/site.py"

@@ -1,0 +1,33 @@
+"""Writes the results page."""
+
+from pathlib import Path
+
+from job import running
+
+with running(snakemake) as job:
+    from spd.report.cells import read_cells
+    from spd.report.options import TableOptions
+    from spd.report.scored import Scored
+    from spd.report.site import Backbone, Sources, TableFiles, write_site
+
+    files, params = snakemake.input, snakemake.params
+    tables = [
+        TableFiles(name, TableOptions(**table["options"]), Path(csv), [Path(path) for path in table["cells"]])
+        for (name, table), csv in zip(params.tables.items(), files.tables, strict=True)
+    ]
+    sources = Sources(
+        tables=tables,
+        overview=Path(files.overview),
+        claims=Path(files.claims),
+        backbones=[
+            Backbone(Path(record), Path(history) if history else None) for record, history in params.backbones
+        ],
+        scored=[
+            Scored(cell, Path(images), Path(maps))
+            for cell, images, maps in zip(read_cells(files.cells), files.images, files.maps, strict=True)
+        ],
+        figures=Path(files.figures),
+        notices=params.notices,
+    )
+    page = write_site(sources, Path(snakemake.output.page).parent, preset=params.preset)
+    job.say(f"open {page}")
