@@ -68,8 +68,8 @@ def _thin(known: list[tuple[float, float]]) -> np.ndarray:
 
 def _chart(title: str, curves: list[tuple[str, np.ndarray, int, bool]]) -> Chart:
     every = np.concatenate([points for _, points, _, _ in curves])
-    x_ticks, x_of = _axis(every[:, 0], LEFT, WIDTH - RIGHT)
-    y_ticks, y_of = _axis(every[:, 1], HEIGHT - BOTTOM, TOP)
+    x_ticks, x_of = _axis(every[:, 0], LEFT, WIDTH - RIGHT, 0.0)
+    y_ticks, y_of = _axis(every[:, 1], HEIGHT - BOTTOM, TOP, 0.04)
     lines = [
         Line(label, " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points), colour, dashed)
         for label, points, colour, dashed in curves
@@ -77,13 +77,15 @@ def _chart(title: str, curves: list[tuple[str, np.ndarray, int, bool]]) -> Chart
     return Chart(title, lines, x_ticks, y_ticks)
 
 
-def _axis(values: np.ndarray, first: float, last: float):
-    """Ticks, and the function from a value to its position."""
+def _axis(values: np.ndarray, first: float, last: float, margin: float):
+    """Round ticks within the range of the values, and the function from a value to its position."""
     low, high = float(values.min()), float(values.max())
-    ticks = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    low, high = float(ticks[0]), float(ticks[-1])
+    margin = margin * (high - low) if high > low else 0.5
+    low, high = low - margin, high + margin
 
     def position(value: float) -> float:
         return first + (last - first) * (value - low) / (high - low)
 
-    return [(round(position(tick), 1), f"{tick:.6g}".replace("-", "−")) for tick in ticks.tolist()], position
+    ticks = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high).tolist()
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return [(round(position(tick), 1), f"{tick:.6g}".replace("-", "−")) for tick in inside], position

@@ -13,7 +13,7 @@ from PIL import Image
 
 from spd.report.cases import in_normal_units
 from spd.report.output import replace_file
-from spd.report.scored import Scored, Tested, methods, pairs, ranks, read_object, views
+from spd.report.scored import ObjectImages, Scored, methods, pairs, ranks, read_object, views
 
 SIDE = 256  # longest side of a picture in pixels; smaller ones are kept as they are
 QUALITY = {"image": 80, "heat": 85}
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
     kind: str
 
 
-def choose_shown(tested: Tested, paired: list[tuple[str, str]]) -> list[Shown]:
+def choose_shown(tested: ObjectImages, paired: list[tuple[str, str]]) -> list[Shown]:
     """Images of one object by the rule `RULE`, each once; fewer where there are fewer. (ours)
 
     paired: names of methods without and with SPD.

@@ -6,7 +6,17 @@ from pathlib import Path
 from spd.metrics.curves import image_curves
 from spd.report.cases import RULE
 from spd.report.figures import panels_of_object, pretraining_curves, qualitative, read_history, score_curves
-from spd.report.scored import Method, Scored, Tested, View, file_name, methods, pairs, read_object, views
+from spd.report.scored import (
+    Method,
+    ObjectImages,
+    Scored,
+    View,
+    file_name,
+    methods,
+    pairs,
+    read_object,
+    views,
+)
 
 
 def write_figures(
@@ -38,7 +48,7 @@ def write_figures(
 
 
 def _pair(
-    view: View, name: str, tested: Tested, before: Method, after: Method, path: Path, footer: str
+    view: View, name: str, tested: ObjectImages, before: Method, after: Method, path: Path, footer: str
 ) -> list[Path]:
     sides = ((tested.scores[side.name], tested.maps[side.name]) for side in (before, after))
     panels = panels_of_object(tested.names, tested.anomalous, tested.images, tested.masks, *sides)
@@ -48,7 +58,7 @@ def _pair(
     return [qualitative(panels, path, title=title, footer=f"{RULE} {footer}".strip())]
 
 
-def _curves(view: View, name: str, tested: Tested, found: list[Method], path: Path) -> list[Path]:
+def _curves(view: View, name: str, tested: ObjectImages, found: list[Method], path: Path) -> list[Path]:
     curves = {m.label: image_curves(tested.scores[m.name], tested.anomalous) for m in found}
     if not any(curves.values()):
         return []

@@ -49,7 +49,7 @@ class Method(NamedTuple):
     backbone: str
 
 
-class Tested(NamedTuple):
+class ObjectImages(NamedTuple):
     """The test images of one object, and what each method made of them. N images."""
 
     names: list[str]
@@ -106,7 +106,7 @@ def pairs(found: Sequence[Method]) -> list[tuple[Method, Method]]:
     ]
 
 
-def read_object(name: str, runs: Sequence[Scored]) -> Tested:
+def read_object(name: str, runs: Sequence[Scored]) -> ObjectImages:
     """The test images of object `name` and what each run scored. Arrays are mapped, not loaded.
 
     Raises ValueError for maps that are of other images than the cache.
@@ -124,7 +124,7 @@ def read_object(name: str, runs: Sequence[Scored]) -> Tested:
                 "delete it and run the workflow again"
             )
         scores[key], maps[key] = tensors[f"{name}/scores"], tensors[f"{name}/maps"]
-    return Tested(
+    return ObjectImages(
         list(rows["image"]),
         list(rows["defect"]),
         (rows["label"] == "anomaly").to_numpy(),

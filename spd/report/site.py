@@ -82,6 +82,7 @@ class Sortable(NamedTuple):
     heads: Sequence[str]
     labels: int
     rows: Sequence[Sequence[Value]]
+    prose: bool = False  # the first column is sentences
 
 
 def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
@@ -170,7 +171,7 @@ def _objects(frame: pd.DataFrame, options: TableOptions) -> Sortable:
     varying = [w for w in words if w in ("dataset", "object", "method") or frame[w].nunique(dropna=False) > 1]
     heads = [{"dataset": "data set", "method": "pre-training"}.get(w, w).capitalize() for w in varying]
     for task, metric in numbers:
-        heads += [f"{task} {metric}", *(["effect of SPD"] if deltas else [])]
+        heads += [f"{task} {metric}", *([f"effect of SPD on {metric}"] if deltas else [])]
     rows = []
     keys = ["dataset", "detector", "profile", "shots", "object", "method", "spd", "backbone"]
     if options.detector is None:  # the classifier and the U-Net share a row
@@ -226,7 +227,11 @@ def _claims(path: Path | None, out: Path) -> dict[str, Any] | None:
     counts = frame["verdict"].value_counts(sort=False).to_dict()
     beside = {s: path.with_suffix(f".{s}") for s in ("csv", "md", "tex", "html")}
     heads = ["Claim", "Verdict", "Effect", "95 % interval", "Published"]
-    return {"table": Sortable("Claims", heads, 2, rows), "counts": counts, "links": _links(beside, out)}
+    return {
+        "table": Sortable("Claims", heads, 2, rows, prose=True),
+        "counts": counts,
+        "links": _links(beside, out),
+    }
 
 
 def _overview(path: Path | None, out: Path) -> dict[str, Any] | None:
