@@ -38,7 +38,6 @@ from spd.methods.build import base, build
 from spd.methods.options import Recipe, SPDOptions, digest
 from spd.provenance import file_sha256
 from spd.seeds import seed_of
-from spd.views.options import ViewsOptions
 from spd.views.views import apply, draw, slice_draws
 
 PREEMPTED = 75
@@ -92,7 +91,7 @@ def pretrain(
     place = distributed.join(device)
     torch.set_num_threads(threads)
     spd = spd if spd is not None and spd.eta > 0 else None
-    views = _view_options(recipe.views, spd)
+    views = spd.views(recipe.views) if spd else recipe.views
     kept, held_out = corpus.split(images.labels, recipe.held_out, seed)
     steps_per_epoch, steps, share = _shape(recipe, len(kept))
     who = identity(images, architecture=architecture, recipe=recipe, spd=spd, seed=seed, init=init)
@@ -316,15 +315,6 @@ def identity(
         "data": images.digest,
         "init": file_sha256(init) if init is not None else None,
     }
-
-
-def _view_options(views: ViewsOptions, spd: SPDOptions | None) -> ViewsOptions:
-    """The recipe's views with SPD's own choices of anchor and local change."""
-    if spd is None:
-        return views
-    return views.model_copy(
-        update={"anchor": spd.anchor, "local": views.local.model_copy(update={"kind": spd.local})}
-    )
 
 
 def _shape(recipe: Recipe, count: int) -> tuple[int, int, slice]:

@@ -44,6 +44,11 @@ class SPDOptions(Options):
     moco_encoder: Literal["query"] = "query"
     """Which of MoCo's encoders embeds the two SPD views; they never enter the queue. # ours"""
 
+    def views(self, views: ViewsOptions) -> ViewsOptions:
+        """A recipe's views with this term's anchor and local change."""
+        local = views.local.model_copy(update={"kind": self.local})
+        return views.model_copy(update={"anchor": self.anchor, "local": local})
+
 
 class _Recipe(Options):
     """What the four recipes share."""
@@ -116,6 +121,16 @@ class _Recipe(Options):
     """At most so many training images are the probes' reference. # ours"""
     probe_neighbours: int = Field(default=200, ge=1)
     """k of the kNN probe (https://arxiv.org/abs/1805.01978)."""
+
+    @model_validator(mode="after")
+    def _anchor_and_local_change_belong_to_spd(self) -> "_Recipe":
+        chosen = {"views.anchor": self.views.anchor, "views.local.kind": self.views.local.kind}
+        for key, value in chosen.items():
+            if value not in ("q", "smoothblend"):
+                raise ValueError(
+                    f"{key}: {value} is no choice of a recipe; set {key.split('.')[1]}: {value} under `spd`"
+                )
+        return self
 
     @model_validator(mode="after")
     def _groups_fill_the_batch(self) -> "_Recipe":

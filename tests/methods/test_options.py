@@ -16,6 +16,8 @@ from spd.methods.options import SPDOptions, digest, parse_recipe
         ({"method": "moco", "batch": 48, "queue": 96}, "batch_norm_group"),
         ({"method": "simclr", "lr": 0}, "lr"),
         ({"method": "supervised", "held_out": 1.0}, "held_out"),
+        ({"method": "simsiam", "views": {"anchor": "image"}}, "set anchor: image under `spd`"),
+        ({"method": "simsiam", "views": {"local": {"kind": "cutpaste"}}}, "set local: cutpaste under `spd`"),
     ],
 )
 def test_bad_recipes_are_named(values, named):
@@ -42,6 +44,15 @@ def test_defaults_are_the_repositories_commands():
     assert simclr.views.strong.jitter.brightness == 0.8
     assert simsiam.views.strong.scale == moco.views.strong.scale == (0.2, 1.0)
     assert supervised.views.strong.grayscale == supervised.views.strong.jitter.p == 0
+
+
+def test_spd_chooses_anchor_and_local_change_and_nothing_else_of_the_views():
+    recipe = parse_recipe({"method": "simclr", "views": {"local": {"area": [0.01, 0.02]}}})
+    views = SPDOptions(anchor="image", local="cutpaste").views(recipe.views)
+    assert (views.anchor, views.local.kind, views.local.area) == ("image", "cutpaste", (0.01, 0.02))
+    assert (views.strong, views.weak) == (recipe.views.strong, recipe.views.weak)
+    assert SPDOptions().views(recipe.views) == recipe.views
+    assert parse_recipe(recipe.model_dump(mode="json")) == recipe  # spelt-out defaults are no choice
 
 
 def test_digest_tells_recipes_apart_and_is_stable():
