@@ -22,7 +22,7 @@ RULE = (
     "pairs without and with (without pairs: of the rank itself), and the normal test image that ranks as "
     "most anomalous on average. Every method is shown on the same images, from its first seed."
 )
-KINDS = ("largest rise", "upper quartile", "median", "lower quartile", "largest fall")
+KINDS = ("largest mean rise", "upper quartile", "median", "lower quartile", "largest mean fall")
 KINDS_WITHOUT_PAIRS = ("most anomalous", "upper quartile", "median", "lower quartile", "least anomalous")
 
 

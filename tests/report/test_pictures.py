@@ -23,8 +23,8 @@ def test_images_stand_at_the_quartiles_of_the_shift():
     object_ = images_of({"a": [*without, 0], "b": [*with_spd, 0]}, [True] * 9 + [False])
     shown = choose_shown(object_, [("a", "b")])
     assert [(s.index, s.kind) for s in shown] == [
-        (0, "largest rise"), (2, "upper quartile"), (4, "median"), (6, "lower quartile"), (8, "largest fall"),
-        (9, "normal, most anomalous"),
+        (0, "largest mean rise"), (2, "upper quartile"), (4, "median"), (6, "lower quartile"),
+        (8, "largest mean fall"), (9, "normal, most anomalous"),
     ]  # fmt: skip
 
 

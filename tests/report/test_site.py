@@ -245,6 +245,17 @@ def test_a_heat_map_is_that_of_its_image_and_method(run):
     assert case["ranks"][2] == 1 + (scores > scores[index]).sum()
 
 
+def test_figures_are_one_a_pair_and_one_of_curves(run, tmp_path):
+    figures = run.out / "figures"
+    stems = ("1cls-PaDiM-paper-sup_spd", "1cls-PaDiM-paper-curves")
+    expected = {f"VisA/{name}/{stem}.png" for name in OBJECTS for stem in stems} | {"pretraining.png"}
+    assert {path.relative_to(figures).as_posix() for path in figures.rglob("*.*")} == expected
+    again = write_figures(run.sources_.scored[:2], {}, tmp_path)
+    assert len(again) == 2 * len(OBJECTS)
+    for path in again:
+        assert path.read_bytes() == (figures / path.relative_to(tmp_path)).read_bytes()
+
+
 def test_a_tables_means_look_as_on_its_own_page(run):
     own = (run.out / "tables/padim_1class.html").read_text()
     grids = re.findall(r'<div class="scroll".*?</div>', own, re.S)
