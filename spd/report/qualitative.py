@@ -27,11 +27,13 @@ def write_figures(
     `<data set>/<object>/<setup>-<detector>-<profile>-<pre-training>.png`: image, mask, heat map without and
     with SPD, for each pre-training with SPD that has a partner without. `...-curves.png`: ROC and
     precision-recall curves of the image scores of all pre-trainings. `pretraining.png`: the histories (label
-    -> JSON lines), if there are any. An object without anomalous test images has no figure. `footer` is put
+    -> JSON lines), if there are any. An object without anomalous test images has no figure, but
+    `out` is there in any case. `footer` is put
     below the qualitative figures after the rule by which images were chosen. Raises ValueError as read_object
     does.
     """
     out, paths = Path(out), []
+    out.mkdir(parents=True, exist_ok=True)
     for view, objects in views(scored).items():
         for name, runs in objects.items():
             found, tested = methods(runs), read_object(name, runs)

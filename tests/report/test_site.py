@@ -256,6 +256,11 @@ def test_figures_are_one_a_pair_and_one_of_curves(run, tmp_path):
         assert path.read_bytes() == (figures / path.relative_to(tmp_path)).read_bytes()
 
 
+def test_without_results_there_is_an_empty_folder_of_figures(tmp_path):
+    assert write_figures([], {}, tmp_path / "figures") == []
+    assert list((tmp_path / "figures").iterdir()) == []
+
+
 def test_a_tables_means_look_as_on_its_own_page(run):
     own = (run.out / "tables/padim_1class.html").read_text()
     grids = re.findall(r'<div class="scroll".*?</div>', own, re.S)
