@@ -60,9 +60,11 @@ rule manifest:
     output:
         csv=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.csv",
         sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
+        checks=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.checks.txt",
         record=f"{RESULTS}/records/manifests/{{dataset}}-{{setup}}.json",
     log:
         f"{RESULTS}/logs/manifest/{{dataset}}-{{setup}}.log",
+    threads: experiment.compute.threads
     params:
         dataset=lambda wc: experiment.datasets[wc.dataset].model_dump(mode="json"),
         unpacked=lambda wc: UNPACKED.get(wc.dataset),

@@ -18,6 +18,7 @@ rule features:
         gpu=experiment.compute.gpus,
     params:
         stages=lambda wc: stages(wc.pretraining),
+        options=experiment.features.model_dump(mode="json"),
         device=experiment.compute.device,
         code=stage_code("features"),
     script:

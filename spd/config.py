@@ -18,6 +18,7 @@ from spd.backbones.options import BackboneOptions
 from spd.datasets.demo.options import DemoOptions
 from spd.datasets.options import DatasetOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.features.options import FeatureOptions
 from spd.images.options import GeometryOptions
 from spd.methods.options import Recipe, SPDOptions
 from spd.options import Options
@@ -154,6 +155,8 @@ class Config(Options):
     """The rows of the tables."""
     geometries: dict[Name, GeometryOptions]
     """Resize and crop, applied to images and masks alike."""
+    features: FeatureOptions = FeatureOptions()
+    """How features are extracted."""
     detectors: DetectorOptions
     """Named profiles of each detector."""
     dataset_overview: OverviewOptions

@@ -14,7 +14,7 @@ from spd.images.cache import ImageCache
 from spd.metrics.by_defect import image_metrics_by_defect
 from spd.metrics.image import image_metrics
 from spd.metrics.pixel import pixel_metrics
-from spd.tensors import TensorWriter
+from spd.tensors import write_tensors
 
 METRIC = (
     "AU-PR = trapezoid over the precision-recall curve; AP = average precision; pixels of all test images, "
@@ -42,35 +42,33 @@ def evaluate(
     notes}; metrics are fractions in [0, 1], None where undefined; segmentation is None for an object
     without masks.
     `maps_path` receives, per object, `NAME/maps` float16 (N, H, W) and `NAME/scores` float32 (N,) of the test
-    images, for pictures: metrics are computed from the float32 maps before. float16 keeps 11 bits of a score;
+    images, and what the fit drew: PaDiM's `NAME/channels`, PatchCore's `NAME/coreset` (int64). Maps are kept
+    for pictures: metrics are computed from the float32 maps before. float16 keeps 11 bits of a score;
     maps are scaled by the power of two in the metadata so that none overflows.
 
     Raises ValueError naming the object (and image) for data that cannot be scored.
     """
     cache, features = ImageCache(cache_path), Features(features_path)
     results: dict[str, dict[str, Any]] = {}
-    shapes, exponents = {}, {}
-    for name in cache.objects:
-        shape = cache.images(name, "test").shape
-        shapes[f"{name}/maps"] = ("float16", (shape[0], *shape[2:]))
-        shapes[f"{name}/scores"] = ("float32", (shape[0],))
+    exponents: dict[str, int] = {}
     kept: dict[str, np.ndarray] = {}
     for name in tqdm(cache.objects, desc=LABELS[detector], unit="object", disable=not progress):
-        scores, maps, notes = _score(name, detector, options, cache, features, device)
-        results[name] = {**_measure(name, cache, scores, maps), "notes": notes}
-        exponents[name] = int(np.ceil(np.log2(max(float(np.abs(maps).max()), 1e-30)))) if maps.size else 0
+        scores, maps, model = _score(name, detector, options, cache, features, device)
+        results[name] = {**_measure(name, cache, scores, maps), "notes": [str(note) for note in model.notes]}
+        exponents[name] = int(np.ceil(np.log2(max(float(np.abs(maps).max()), 1e-30))))
         kept[f"{name}/maps"] = np.ldexp(maps, -exponents[name]).astype(np.float16)
         kept[f"{name}/scores"] = scores
+        for key, drawn in (("channels", "channels"), ("coreset", "coreset_indices")):
+            if getattr(model, drawn, None) is not None:
+                kept[f"{name}/{key}"] = np.asarray(getattr(model, drawn), np.int64)
     metadata = {"exponents": json.dumps(exponents), "split_hash": json.dumps(cache.split_hash)}
-    with TensorWriter(maps_path, shapes, metadata) as writer:
-        for key, values in kept.items():
-            writer.write(key, values)
+    write_tensors(maps_path, kept, metadata)
     return results
 
 
 def _score(
     name: str, detector: str, options: Any, cache: ImageCache, features: Features, device: str
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+) -> tuple[np.ndarray, np.ndarray, Any]:
     height, width = cache.images(name).shape[2:]
     model = build(detector, options, device)
     try:
@@ -80,7 +78,7 @@ def _score(
         )
     except ValueError as error:
         raise ValueError(f"{LABELS[detector]}, object {name}: {error}") from error
-    return scores, maps, [str(note) for note in model.notes]
+    return scores, maps, model
 
 
 def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray) -> dict[str, Any]:

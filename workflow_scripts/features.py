@@ -11,6 +11,7 @@ with running(snakemake):
         snakemake.input.images,
         snakemake.params.stages,
         snakemake.output[0],
+        **snakemake.params.options,
         device=None if device == "auto" else device,
         threads=snakemake.threads,
     )

@@ -14,7 +14,7 @@ with running(snakemake):
     options = BackboneOptions(**snakemake.params.source)
     if options.source == "random":
         options = options.model_copy(update={"seed": seed})
-    import_backbone(options, snakemake.output.backbone)
+    print(import_backbone(options, snakemake.output.backbone))
     write_record(
         snakemake.output.record,
         key=f"backbone/{name}/seed{seed}",

@@ -7,6 +7,7 @@ every few seconds, so that long work is seen to advance without filling the scre
 import contextlib
 import io
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -16,6 +17,7 @@ from typing import Any
 
 ECHO_SECONDS = 10
 TAIL_LINES = 8
+REASON_LINES = 40
 
 
 class _Log(io.TextIOBase):
@@ -66,16 +68,28 @@ def running(snakemake: Any) -> Iterator[_Log]:
         expected = isinstance(error, ValueError | OSError | RuntimeError | MemoryError)
         log.file.write(traceback.format_exc())
         log.file.flush()
-        reason = " ".join(str(error).split()) or type(error).__name__
-        log.say(f"failed: {reason if expected else f'{type(error).__name__}: {reason}'}")
+        reason = str(error).strip() or type(error).__name__
+        shown = (reason if expected else f"{type(error).__name__}: {reason}").splitlines()
+        if len(shown) > REASON_LINES:
+            shown = [
+                *shown[: REASON_LINES - 1],
+                f"... and {len(shown) - REASON_LINES + 1} lines more in the log",
+            ]
+        log.say("\n    ".join(["failed: " + shown[0], *shown[1:]]))
         if not expected:
             for line in path.read_text(encoding="utf-8").splitlines()[-TAIL_LINES:]:
                 print(f"    {line}", file=terminal)
-        target = snakemake.output[0]
-        print(
-            f"    log: {path}\n    only this again: snakemake --cores all {target}", file=terminal, flush=True
-        )
+        print(f"    log: {path}\n    only this again: {_command(snakemake)}", file=terminal, flush=True)
         sys.exit(1)
+
+
+def _command(snakemake: Any) -> str:
+    """The command that makes just this job's output; `config` holds what the user gave on top."""
+    given = dict(snakemake.config)
+    preset = given.pop("preset", None)
+    command = f"snakemake --cores all {shlex.quote(snakemake.output[0])}"
+    command += f" --config {shlex.quote(f'preset={preset}')}" if preset else ""
+    return command + (" (with this run's --configfile)" if given else "")
 
 
 def _limit_threads(threads: int) -> None:

@@ -1,10 +1,11 @@
-"""Reads one setup of a data set into its manifest."""
+"""Reads one setup of a data set into its manifest, and checks every file it lists."""
 
 from pathlib import Path
 
 from job import running
 
-with running(snakemake):
+with running(snakemake) as job:
+    from spd.datasets.checks import check
     from spd.datasets.manifest import write
     from spd.datasets.options import DatasetOptions
     from spd.datasets.registry import make_manifest
@@ -13,6 +14,11 @@ with running(snakemake):
 
     name, setup = snakemake.wildcards.dataset, snakemake.wildcards.setup
     manifest = make_manifest(DatasetOptions(**snakemake.params.dataset), setup, snakemake.params.unpacked)
+    report = check(manifest, workers=snakemake.threads)
+    report.require_sound(f"{manifest.meta['dataset']} {setup}")
+    if report.warnings:
+        job.say(f"{len(report.warnings)} warnings, see {snakemake.output.checks}")
+    Path(snakemake.output.checks).write_text(report.text() + "\n", encoding="utf-8")
     write(manifest, snakemake.output.csv)
     counts = manifest.counts().drop(columns="object").sum()
     write_record(
