@@ -12,7 +12,7 @@ CORES ?= all
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help demo test lint ui lock clean
+.PHONY: help demo test test-paper lint ui lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,11 +20,15 @@ help: ## List the targets
 demo: $(VENV)/.demo ## Install, then every table of the preset demo on this machine
 	@$(BIN)/snakemake --cores $(CORES) --quiet rules host reason --config preset=$(PRESET)
 	@echo
+	@echo "Page:     results/$(PRESET)/index.html   (open it in a browser)"
 	@echo "Tables:   results/$(PRESET)/tables/   (csv, md, tex, html)"
 	@echo "Runs:     make ui                      (MLflow on http://127.0.0.1:5000)"
 
 test: $(VENV)/.test lint ## Install what tests need, then run them
 	$(BIN)/python -m pytest
+
+test-paper: $(VENV)/.test ## Two real steps of each of the paper's 16 pre-trainings (full networks, 224 px)
+	$(BIN)/python -m pytest tests/paper -m paper
 
 lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/ruff check .

@@ -34,6 +34,7 @@ include: "rules/pretrain.smk"
 include: "rules/features.smk"
 include: "rules/detect.smk"
 include: "rules/tables.smk"
+include: "rules/pictures.smk"
 include: "rules/tracking.smk"
 
 
@@ -46,6 +47,7 @@ rule all:
     default_target: True
     input:
         rules.tables.input,
+        rules.site.output,
         rules.mlflow_sync.output,
 
 

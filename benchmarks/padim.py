@@ -106,8 +106,8 @@ def main() -> None:
     table = [
         f"### PaDiM, {arguments.threads} thread(s)",
         "",
-        f"`python benchmarks/padim.py --threads {arguments.threads} --slab {arguments.slab}`; {what} of fit and "
-        f"score of {TEST} images; anomalib scaled from {arguments.slab} positions. {machine()}.",
+        f"`python benchmarks/padim.py --threads {arguments.threads} --slab {arguments.slab}`; {what} of fit "
+        f"and score of {TEST} images; anomalib scaled from {arguments.slab} positions. {machine()}.",
         "",
         "| problem | faster than anomalib | ours, s | solver | error to float64 | redone in float64 |",
         "|---|---|---|---|---|---|",

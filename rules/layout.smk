@@ -146,7 +146,9 @@ def records():
         for cell in cell_paths(table):
             at = Path(cell).relative_to(f"{RESULTS}/cells").parts
             made.append(f"{RESULTS}/records/cells/{'-'.join(at)}")
-    made += [f"{RESULTS}/records/tables/{name}.json" for name in ["dataset_overview", *experiment.tables]]
+    made += [
+        f"{RESULTS}/records/tables/{name}.json" for name in ["dataset_overview", *experiment.tables, "claims"]
+    ]
     return list(dict.fromkeys(made))
 
 

@@ -63,4 +63,4 @@ for table_name, table in experiment.tables.items():
 rule tables:
     """Every table of the preset."""
     input:
-        [f"{RESULTS}/tables/{name}.csv" for name in ["dataset_overview", *experiment.tables]],
+        [f"{RESULTS}/tables/{name}.csv" for name in ["dataset_overview", *experiment.tables, "claims"]],

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.parity
 
 @pytest.fixture(scope="module")
 def peer():
-    """anomalib's PaDiM on random weights (parity needs none), its own channel index, and the features it saw."""
+    """anomalib's PaDiM on random weights (parity needs none), its own channels, and the features it saw."""
     try:
         from anomalib.models.image.padim.torch_model import PadimModel
     except ImportError as error:
