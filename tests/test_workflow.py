@@ -44,8 +44,8 @@ class Workspace:
     def snakemake(self, *arguments, config=None):
         (self.folder / "mine.yaml").write_text(yaml.safe_dump(config or overlay()))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-        command += ["--directory", str(self.folder), "--cores", "2", "--configfile", "mine.yaml"]
-        command += [*arguments, "--config", "preset=tiny"]
+        command += ["--directory", str(self.folder), "--cores", "2", *arguments]
+        command += ["--configfile", "mine.yaml", "--config", "preset=tiny"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.run(
             command, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=600
@@ -59,7 +59,8 @@ class Workspace:
 
     def temporary_files(self):
         files = (path for path in (self.folder / "results").rglob("*") if path.is_file())
-        return [path for path in files if path.suffix == ".tmp" or path.name.startswith(".")]
+        own = ".snakemake_timestamp"  # Snakemake's, in each folder that is an output
+        return [p for p in files if p.suffix == ".tmp" or (p.name.startswith(".") and p.name != own)]
 
 
 def jobs(output):
