@@ -220,15 +220,16 @@ def test_deleted_table_is_made_again_alone(built):
 def test_failed_job_leaves_nothing_half_written_and_names_its_log(built):
     image = built.folder / "photographs/nut/train/good/001.png"
     before, stat = image.read_bytes(), image.stat()
-    cache = "results/tiny/images/mine/1cls/demo128/all.safetensors"
+    manifest = "results/tiny/manifests/mine/1cls.csv"
     try:
         image.write_bytes(before[:200])
-        done = built.snakemake(cache)
+        done = built.snakemake(manifest)
         output = done.stdout + done.stderr
         assert done.returncode != 0
         assert "001.png" in output
-        assert "results/tiny/logs/" in output and f"snakemake --cores all {cache}" in output
-        assert not (built.folder / cache).exists()
+        assert "results/tiny/logs/manifest/mine-1cls.log" in output
+        assert f"snakemake --cores all {manifest}" in output
+        assert list((built.folder / manifest).parent.iterdir()) == []
         assert built.temporary_files() == []
     finally:
         image.write_bytes(before)
