@@ -22,15 +22,15 @@ rule demo_archive:
 
 
 rule download:
-    """Published archives; one placed by hand is accepted when its hash is right."""
+    """Published archives and weights; one placed by hand is accepted when its hash is right."""
     output:
         "data/archives/{archive}",
     log:
         f"{RESULTS}/logs/download/{{archive}}.log",
     wildcard_constraints:
-        archive=pattern(Path(path).name for path in ARCHIVES.values()),
+        archive=pattern(DOWNLOADS),
     params:
-        archive=lambda wc: archive_named(wc.archive).model_dump(mode="json"),
+        archive=lambda wc: DOWNLOADS[wc.archive].model_dump(mode="json"),
     script:
         "../workflow_scripts/download.py"
 

@@ -32,6 +32,14 @@ ARCHIVES = {  # data set -> archive, for those that come as one
     for name, dataset in experiment.datasets.items()
     if dataset.archive is not None
 }
+DOWNLOADS = {  # file name -> its entry, for everything that has an address
+    Path(entry.file).name: entry
+    for entry in [
+        *(dataset.archive for dataset in experiment.datasets.values() if dataset.archive is not None),
+        *experiment.weights.values(),
+    ]
+    if entry.url is not None
+}
 UNPACKED = {  # data set -> folder its archive is unpacked to, beside the archive
     name: str(Path(archive).parent / "unpacked" / name) for name, archive in ARCHIVES.items()
 }
@@ -48,12 +56,6 @@ def folder_state(dataset):
         return None
     root = expand_path(experiment.datasets[dataset].root, f"datasets.{dataset}.root")
     return folder_fingerprint(root) if root.is_dir() else "absent"
-
-
-def archive_named(file):
-    return next(
-        experiment.datasets[name].archive for name, path in ARCHIVES.items() if Path(path).name == file
-    )
 
 
 def dataset_at(folder):

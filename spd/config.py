@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from spd.backbones.options import BackboneOptions
 from spd.datasets.demo.options import DemoOptions
-from spd.datasets.options import DatasetOptions
+from spd.datasets.options import ArchiveOptions, DatasetOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.features.options import FeatureOptions
 from spd.images.options import GeometryOptions
@@ -151,6 +151,8 @@ class Config(Options):
     """The four base methods' training recipes."""
     spd: dict[Name, SPDOptions]
     """Variants of the SPD term; `none` adds nothing."""
+    weights: dict[Name, ArchiveOptions] = Field(default_factory=dict)
+    """Published checkpoints that are downloaded when a `source` names their file."""
     pretrainings: dict[Name, Pretraining]
     """The rows of the tables."""
     geometries: dict[Name, GeometryOptions]
