@@ -14,6 +14,16 @@ READERS = {
 }
 
 
+LAYOUTS = {
+    "visa": "it must hold <object>/Data/ and split_csv/",
+    "mvtec": "it must hold <object>/train/good, <object>/test/<defect> and <object>/ground_truth",
+    "class_folders": "put the images there as train/<class>/*.JPEG (ImageNet: train/<wnid>/), "
+    "or replace `root` by `archive` with its tar of tars and `nested: true` (docs/data.md)",
+    "split_csv": "it must hold the files of `csv` and the images they list",
+}
+"""What a user's folder must hold, by reader; said when the folder is missing."""
+
+
 def read_dataset(reader: str, root: str | os.PathLike[str] | None, setup: str, **options: Any) -> Manifest:
     """Calls a reader by its name. root may be None for elpv (the installed wheel).
 
@@ -28,7 +38,12 @@ def read_dataset(reader: str, root: str | os.PathLike[str] | None, setup: str, *
 def images_root(dataset: DatasetOptions, unpacked: str | os.PathLike[str] | None = None) -> Path:
     """The folder of the images: the user's root, the wheel's data, or `unpacked` for an archive."""
     if dataset.root is not None:
-        return expand(dataset.root, f"datasets: {dataset.name}: root")
+        root = expand(dataset.root, f"datasets: {dataset.name}: root")
+        if not root.is_dir():
+            raise ValueError(
+                f"datasets: {dataset.name}: root: {root}: no such folder; {LAYOUTS[dataset.reader]}"
+            )
+        return root
     if dataset.reader == "elpv":
         return elpv.packaged_root()
     if unpacked is None:

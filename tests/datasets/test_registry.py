@@ -57,3 +57,11 @@ def test_the_wheel():
     manifest = make_manifest(DatasetOptions(name="cells", reader="elpv", objects=["mono"], seed=5), "1cls")
     assert manifest.objects == ["mono"] and "non-commercial" in manifest.meta["notice"]
     assert manifest.meta["fingerprint"].startswith("elpv-dataset ")
+
+
+def test_missing_folder_says_what_it_must_hold(tmp_path):
+    imagenet = DatasetOptions(name="ImageNet-1k", reader="class_folders", root=str(tmp_path / "imagenet"))
+    with pytest.raises(
+        ValueError, match=r"ImageNet-1k: root: .*imagenet: no such folder; .*train/<wnid>.*nested"
+    ):
+        make_manifest(imagenet, "1cls")
