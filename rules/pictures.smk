@@ -6,36 +6,6 @@ localrules:
     site,
 
 
-def scored(table):
-    """(cell, maps, image cache) of a 1-class table's runs, first seeds only: what pictures are made of."""
-    found = []
-    for cell in cell_paths(table):
-        dataset, setup, run, part, name = Path(cell).relative_to(f"{RESULTS}/cells").parts
-        pretraining, _, seed = name.removesuffix(".json").rpartition("-seed")
-        if int(seed) == experiment.pretrainings[pretraining].seeds[0]:
-            detector, _, profile = run.partition("-")
-            geometry = getattr(experiment.detectors, detector)[profile].geometry
-            maps = f"{RESULTS}/maps/{dataset}/{setup}/{run}/{part}/{pretraining}-seed{seed}.safetensors"
-            found.append((cell, maps, f"{RESULTS}/images/{dataset}/{setup}/{geometry}/{part}.safetensors"))
-    return found
-
-
-SCORED = list(
-    dict.fromkeys(
-        one for table in experiment.tables.values() if table.detector is not None for one in scored(table)
-    )
-)
-PICTURED = {  # pre-training and seed -> its record, and its history where it was trained here
-    (name, seed): (
-        f"{RESULTS}/records/backbones/{name}-seed{seed}.json",
-        f"{RESULTS}/backbones/{name}/seed{seed}.history.jsonl" if name in TRAINED else None,
-    )
-    for name in used_pretrainings()
-    for seed in experiment.pretrainings[name].seeds
-}
-HISTORIES = [history for _, history in PICTURED.values() if history is not None]
-
-
 rule claims:
     """Each take-away of the poster and the sign of each published effect, tested on the tables at hand."""
     input:
