@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell $(p) -c 'import sys; print("y" * (sys.version_info >= (3, 11)))' 2>/dev/null),$(p))))
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if $(shell $(p) -c 'import sys; print("y" * (sys.version_info >= (3, 11)))' 2>/dev/null),$(p))))
 VENV ?= .venv
 BIN := $(VENV)/bin
 FAISS ?= cpu
@@ -18,7 +18,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.demo ## Install, then every table of the preset demo on this machine
-	@$(BIN)/snakemake --cores $(CORES) --quiet rules host reason --config preset=$(PRESET)
+	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules host reason --config preset=$(PRESET)
 	@echo
 	@echo "Page:     results/$(PRESET)/index.html   (open it in a browser)"
 	@echo "Tables:   results/$(PRESET)/tables/   (csv, md, tex, html)"

@@ -103,7 +103,7 @@ def _extract(archive: Path, folder: Path, max_files: int, max_bytes: int, nested
     total = archive.stat().st_size
     with (
         archive.open("rb") as raw,
-        tqdm(total=total, unit="B", unit_scale=True, desc=f"unpack {archive.name}", disable=None) as bar,
+        tqdm(total=total, unit="B", unit_scale=True, desc=f"unpack {archive.name}") as bar,
     ):
         for entry in _entries(raw, limit, nested):
             path = names.add(entry.name, entry.is_folder)

@@ -99,7 +99,7 @@ def check(manifest: Manifest, *, workers: int | None = None, progress: bool = Tr
                 total=len(rows),
                 desc=f"check {manifest.meta.get('dataset', manifest.root.name)}",
                 unit="image",
-                disable=None if progress else True,
+                disable=not progress,
             )
         )
     problems = [finding for image in seen for finding in image.findings]

@@ -199,7 +199,7 @@ class _Transfer:
         name = f"download {self.path.name}"
         with (
             self.part.open("r+b" if offset else "wb") as out,
-            tqdm(total=self.size, initial=offset, unit="B", unit_scale=True, desc=name, disable=None) as bar,
+            tqdm(total=self.size, initial=offset, unit="B", unit_scale=True, desc=name) as bar,
         ):
             out.seek(offset)
             for chunk in response.raw.stream(CHUNK, decode_content=False):

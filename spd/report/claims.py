@@ -72,8 +72,10 @@ _NUMBERS = ("published", "effect", "ci_low", "ci_high")
 def write_claims(
     frames: Mapping[str, pd.DataFrame], out: str | Path, *, name: str = "claims", preset: str | None = None
 ) -> list[Path]:
-    """Writes `<out>/<name>.{csv,md,tex,html}`; returns the paths."""
+    """Writes `<out>/<name>.{csv,md,tex,html}`; returns the paths. Published values in preset `paper` only."""
     frame = claims(frames)
+    if preset not in (None, "paper"):
+        frame["published"] = float("nan")
     used = [table for table in TABLES if table in frames]
     document = Document(
         name,
