@@ -123,4 +123,7 @@ def test_files(fewshot, tmp_path):
     assert {p.name for p in paths} == {f"claims.{s}" for s in ("csv", "md", "tex", "html")}
     text = (tmp_path / "claims.md").read_text()
     assert "Not a result" in text
+    assert pd.read_csv(tmp_path / "claims.csv")["published"].isna().all()
+    write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="paper")
+    text = (tmp_path / "claims.md").read_text()
     assert "| +4.2 | holds | +3.0 |" in text
