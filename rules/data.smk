@@ -29,8 +29,11 @@ rule download:
         f"{RESULTS}/logs/download/{{archive}}.log",
     wildcard_constraints:
         archive=pattern(DOWNLOADS),
+    resources:
+        # Not a param: a moved link must not make Snakemake delete a file whose hash is right.
+        url=lambda wc: DOWNLOADS[wc.archive].url,
     params:
-        archive=lambda wc: DOWNLOADS[wc.archive].model_dump(mode="json"),
+        archive=lambda wc: DOWNLOADS[wc.archive].model_dump(mode="json", include={"file", "bytes", "sha256"}),
     script:
         "../workflow_scripts/download.py"
 

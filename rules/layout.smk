@@ -88,6 +88,11 @@ TRAINED = [name for name, row in experiment.pretrainings.items() if row.recipe i
 ELSEWHERE = [name for name, row in experiment.pretrainings.items() if row.source is not None]
 
 
+def published_sha256(checkpoint):
+    """The hash that a published checkpoint must have, None for a file of the user's own."""
+    return next((entry.sha256 for entry in experiment.weights.values() if entry.file == checkpoint), None)
+
+
 def initial_weights(name, seed):
     """The backbone a continued pre-training starts from, as a list."""
     start = experiment.pretrainings[name].init

@@ -70,6 +70,7 @@ rule import_backbone:
             mode="json", include={"label", "spd", "labels"}
         ),
         source=lambda wc: experiment.pretrainings[wc.pretraining].source.model_dump(mode="json"),
+        sha256=lambda wc: published_sha256(experiment.pretrainings[wc.pretraining].source.checkpoint),
         code=stage_code("import_backbone"),
     script:
         "../workflow_scripts/import_backbone.py"

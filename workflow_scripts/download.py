@@ -6,4 +6,5 @@ with running(snakemake):
     from spd.datasets.download import download
     from spd.datasets.options import ArchiveOptions
 
-    download(ArchiveOptions(**snakemake.params.archive), snakemake.output[0])
+    options = ArchiveOptions(**snakemake.params.archive, url=snakemake.resources.url)
+    download(options, snakemake.output[0])

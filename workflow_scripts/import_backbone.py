@@ -14,6 +14,13 @@ with running(snakemake):
     options = BackboneOptions(**snakemake.params.source)
     if options.source == "random":
         options = options.model_copy(update={"seed": seed})
+    expected = snakemake.params.sha256
+    # A file placed by hand is never downloaded, so this is where it is checked.
+    if expected is not None and (found := file_sha256(options.checkpoint)) != expected:
+        raise ValueError(
+            f"{options.checkpoint}: its SHA-256 is {found}, expected {expected} (`weights` in config.yaml); "
+            "delete the file and it is downloaded, or put the right one there"
+        )
     print(import_backbone(options, snakemake.output.backbone))
     write_record(
         snakemake.output.record,
