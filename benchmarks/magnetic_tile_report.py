@@ -1,7 +1,7 @@
 """Writes the figures of docs/magnetic-tile.md from results/magnetic_tile.
 
     SPD_DATA=/your/folder snakemake --cores all --configfile docs/overlays/magnetic_tile.yaml
-    python docs/overlays/magnetic_tile_report.py
+    python benchmarks/magnetic_tile_report.py
 
 Numbers and curves only: no pixel of the data set leaves the results folder.
 """
@@ -21,8 +21,9 @@ from spd.metrics.by_defect import image_metrics_by_defect, pixel_metrics_by_defe
 from spd.metrics.curves import image_curves
 from spd.tensors import open_tensors
 
-DOCS = Path(__file__).resolve().parent.parent
-RESULTS = DOCS.parent / "results" / "magnetic_tile"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+RESULTS = ROOT / "results" / "magnetic_tile"
 NAME = "magnetic_tile"
 WEIGHTS = {"ImageNet": "lite0-seed0", "random": "lite0_random-seed0"}
 
