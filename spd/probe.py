@@ -1,6 +1,7 @@
 """What an embedding knows, on images held out of training: kNN, a linear probe, and how local changes weigh
 against global ones."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ from spd.corpus import Corpus
 from spd.methods.options import Recipe
 from spd.seeds import permutation, seed_of
 from spd.views.options import ViewsOptions
-from spd.views.views import apply, draw, whole_image
+from spd.views.views import apply, apply_local, draw, normalise, whole_image
 
 CHUNK = 256
 
@@ -88,11 +89,14 @@ def sensitivity(
 
     embed: images (B, 3, H, W) -> (B, D), in eval mode. Returns `cos_plus`, `cos_minus` (means of cos(z,
     z_plus) and cos(z, z_minus), the anchor being the image itself) and `ratio`, (1 - cos_minus) / (1 -
-    cos_plus): higher means more sensitive to local change. Ours.
+    cos_plus): higher means more sensitive to local change. z_minus has a weak change of its own beside the
+    local one, so `cos_local` and `ratio_local` say the same of the local change alone, blended into the image
+    itself. `std`: std * sqrt(d) of the images' unit embeddings, 1 spread, 0 collapsed. Ours.
     """
-    device = next(embed.parameters()).device
+    weight = next(embed.parameters())
     views = views.model_copy(update={"anchor": "image"})
-    plus, minus = [], []
+    anchors: list[torch.Tensor] = []
+    cosines: dict[str, list[torch.Tensor]] = {"plus": [], "minus": [], "local": []}
     for number, part in enumerate(_chunks(indices)):
         draws = draw(
             views,
@@ -101,13 +105,30 @@ def sensitivity(
             batch=len(part),
             names=("anchor", "plus", "minus"),
         )
-        seen = apply(images.batch(part).to(device), images.sizes[part], draws, views)
-        seen = {name: x.to(next(embed.parameters()).dtype) for name, x in seen.items()}
-        z = embed(seen["anchor"])
-        plus.append(cosine_similarity(z, embed(seen["plus"]), dim=1))
-        minus.append(cosine_similarity(z, embed(seen["minus"]), dim=1))
-    cos_plus, cos_minus = float(torch.cat(plus).mean()), float(torch.cat(minus).mean())
-    return {"cos_plus": cos_plus, "cos_minus": cos_minus, "ratio": (1 - cos_minus) / max(1 - cos_plus, 1e-12)}
+        batch = images.batch(part).to(weight.device)
+        seen = apply(batch, images.sizes[part], draws, views)
+        whole = whole_image(batch, views.weak.size)
+        seen["local"] = normalise(apply_local(whole, draws["minus"], views.local), views)
+        z = {name: embed(x.to(weight.dtype)) for name, x in seen.items()}  # (B, D) each
+        anchors.append(z["anchor"])
+        for name, values in cosines.items():
+            values.append(cosine_similarity(z["anchor"], z[name], dim=1))
+    means = {name: float(torch.cat(values).mean()) for name, values in cosines.items()}
+    away = {name: 1 - mean for name, mean in means.items()}
+    weak = max(away["plus"], 1e-12)
+    return {
+        **{f"cos_{name}": mean for name, mean in means.items()},
+        "ratio": away["minus"] / weak,
+        "ratio_local": away["local"] / weak,
+        "std": float(spread(torch.cat(anchors))),
+    }
+
+
+def spread(z: torch.Tensor) -> torch.Tensor:
+    """std * sqrt(d) of the rows of z (N, D), made unit vectors: 1 for directions spread evenly over the
+    sphere, 0 for one direction. Source: SimSiam, section 4.1 (https://arxiv.org/abs/2011.10566)."""
+    z = normalize(z.double(), dim=1)
+    return z.std(0, correction=0).mean() * math.sqrt(z.shape[1])
 
 
 @torch.no_grad()

@@ -41,6 +41,9 @@ class SPDOptions(Options):
     is. # ours"""
     stop_gradient: Literal["none", "both"] = "none"
     """both: no gradient flows through z_plus and z_minus, only through the anchor. # ours"""
+    cosines: Literal["both", "plus", "minus"] = "both"
+    """Which of its two cosines the term keeps: `plus` only pulls z_plus closer, `minus` only pushes z_minus
+    away. For finding out what each does (docs/mechanism.md). # ours"""
     moco_encoder: Literal["query"] = "query"
     """Which of MoCo's encoders embeds the two SPD views; they never enter the queue. # ours"""
 

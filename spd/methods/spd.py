@@ -35,7 +35,11 @@ class WithSPD(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.stop_gradient == "none"):
             z_plus, z_minus = self.method.embed(views["plus"]), self.method.embed(views["minus"])  # (B, D)
         if self.perturbed is None:
-            term = spd_cosine(z, z_plus, z_minus)
+            term = {
+                "both": lambda: spd_cosine(z, z_plus, z_minus),
+                "plus": lambda: -cosine(z, z_plus),
+                "minus": lambda: cosine(z, z_minus),
+            }[self.options.cosines]()
         else:
             term = spd_xent(self.perturbed(z_plus), self.perturbed(z_minus))
         return {
