@@ -87,7 +87,8 @@ def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
     red, green, blue = images.unbind(1)
     value, low = images.amax(1), images.amin(1)  # (B, H, W)
     chroma = value - low
-    scale = 1 / torch.where(chroma > 0, chroma, torch.ones_like(chroma))
+    # 1 / chroma of a subnormal one, as a blur leaves it around black, is infinite
+    scale = 1 / torch.where(chroma > 1e-30, chroma, torch.ones_like(chroma))
     hue = torch.where(
         value == red,
         (green - blue) * scale,

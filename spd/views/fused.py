@@ -22,6 +22,7 @@ _compiled = numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy
 
 RED, GREEN, BLUE = (np.float32(weight) for weight in GRAY)
 ZERO, ONE = np.float32(0), np.float32(1)
+TINY = np.float32(1e-30)
 
 
 def apply_global(images: Tensor, boxes: np.ndarray, draws: dict, size: int, interpolation: str) -> Tensor:
@@ -292,7 +293,7 @@ def _hue_row(red, green, blue, turns):
         r, g, b = red[x], green[x], blue[x]
         value = max(r, max(g, b))
         chroma = value - min(r, min(g, b))
-        scale = ONE / (chroma if chroma > 0 else ONE)
+        scale = ONE / (chroma if chroma > TINY else ONE)  # 1 / chroma of a subnormal one is infinite
         hue = np.float32(4) + (r - g) * scale
         hue = np.float32(2) + (b - r) * scale if value == g else hue
         hue = (g - b) * scale if value == r else hue

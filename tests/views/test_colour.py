@@ -71,6 +71,16 @@ def test_hue_is_exact_on_pure_mixed_and_gray_colours(jitter):
         )
 
 
+@IMPLEMENTATIONS
+def test_hue_of_subnormal_colours_is_finite(jitter):
+    # what a blurred edge leaves far inside a black area; 1 / chroma would be infinite
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(1, 3, 16, 16, generator=generator) * 1e-40
+    assert (pixels > 0).any()
+    result = jitter(pixels, np.array([[1, 1, 1, 0.1]]), colour.ORDERS[:1])
+    torch.testing.assert_close(result, torch.zeros_like(pixels), atol=1e-30, rtol=0)
+
+
 def test_grayscale_equals_torchvision(images):
     images = images / 255
     chosen = np.array([True, False, True, True, False, False])
