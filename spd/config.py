@@ -4,7 +4,6 @@
 validates the result before any job runs. The model is also the JSON Schema (`json_schema`).
 """
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from spd.backbones.options import BackboneOptions
+from spd.config_references import nearest, unknown, wrong_references
 from spd.datasets.demo.options import DemoOptions
 from spd.datasets.options import ArchiveOptions, DatasetOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
@@ -26,6 +26,15 @@ from spd.report.options import TableOptions
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
 """A name that becomes a folder: letters, digits, `_` and `.`."""
+
+PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_.]*$": "letters, digits, `_` and `.`, beginning with a letter or a digit",
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits, `_`, `.` and `-`, beginning with a letter or a digit",
+    "^[0-9a-f]{64}$": "64 hexadecimal digits in lower case, as sha256sum prints them",
+}
+"""What each pattern of the model allows, in words."""
+
+LISTED = 30  # problems in one message
 
 SETUPS = ("1cls", "2cls_highshot", "2cls_fewshot")
 
@@ -166,46 +175,6 @@ class Config(Options):
     tables: dict[Name, TableOptions]
     """The tables; each is also a target."""
 
-    @model_validator(mode="after")
-    def _names_exist(self) -> "Config":
-        def known(kind: str, name: str, where: str, names: Mapping[str, Any]) -> None:
-            if name not in names:
-                raise ValueError(f"{where}: no {kind} named {name!r}{_nearest(name, names)}")
-
-        known("data set", self.corpus.dataset, "corpus.dataset", self.datasets)
-        for name, row in self.pretrainings.items():
-            at = f"pretrainings.{name}"
-            if row.backbone is not None:
-                known("backbone", row.backbone, f"{at}.backbone", self.backbones)
-            known("SPD variant", row.spd, f"{at}.spd", self.spd)
-            if row.recipe is not None:
-                known("recipe", row.recipe, f"{at}.recipe", self.recipes)
-            if row.init is not None:
-                known("pre-training", row.init, f"{at}.init", self.pretrainings)
-        for detector in type(self.detectors).model_fields:
-            for name, profile in getattr(self.detectors, detector).items():
-                at = f"detectors.{detector}.{name}.geometry"
-                known("geometry", profile.geometry, at, self.geometries)
-        for dataset in self.dataset_overview.datasets:
-            known("data set", dataset, "dataset_overview.datasets", self.datasets)
-        for name, table in self.tables.items():
-            at = f"tables.{name}"
-            for dataset in table.datasets:
-                known("data set", dataset, f"{at}.datasets", self.datasets)
-                setups = self.datasets[dataset].setups
-                if table.setup not in setups:
-                    raise ValueError(
-                        f"{at}.setup: {dataset} has the setups {', '.join(setups)}, not {table.setup}"
-                    )
-            for row in table.rows:
-                known("pre-training", row, f"{at}.rows", self.pretrainings)
-            if table.detector is not None:
-                profiles = getattr(self.detectors, table.detector)
-                for profile in table.profiles:
-                    known(f"{table.detector} profile", profile, f"{at}.profiles", profiles)
-        self._no_init_cycle()
-        return self
-
     def asks_for_faiss(self) -> bool:
         """Whether a table needs faiss: one of its profiles has `search: faiss`."""
         return any(
@@ -215,48 +184,68 @@ class Config(Options):
             for profile in table.profiles
         )
 
-    def _no_init_cycle(self) -> None:
-        for name in self.pretrainings:
-            seen, at = [name], self.pretrainings[name].init
-            while at is not None:
-                if at in seen:
-                    raise ValueError(f"pretrainings: init goes in a circle: {' -> '.join([*seen, at])}")
-                seen.append(at)
-                at = self.pretrainings[at].init
-
 
 def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Reads config.yaml and returns the validated experiment.
 
     overrides: what the user gave with `--configfile` and `--config`; they win over the preset, which
     wins over the file. Mappings merge key by key, anything else replaces; null removes a key.
-    Raises ConfigError with one line a problem.
+    Raises ConfigError with one line a problem, also for the presets that were not chosen.
     """
-    path = Path(path)
     base = read_yaml(path)
     overrides = dict(overrides or {})
     presets = merge(base.pop("presets", {}), overrides.pop("presets", {}) or {})
     preset = overrides.get("preset", base.get("preset"))
-    layers = [base, *_preset_layers(preset, presets, path), overrides, {"preset": preset}]
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = merge(merged, layer)
-    return validate(merged)
+    found = problems(_merged(base, presets, preset, overrides, path))
+    for other in [name for name in presets if name != preset]:
+        # The overrides may be meant for the chosen preset alone, or be what this one needs.
+        bare, full = (problems(_merged(base, presets, other, over, path)) for over in ({}, overrides))
+        found += [f"in preset {other}: {line}" for line in bare if line in full and line not in found]
+    if found:
+        raise ConfigError(_listed(found))
+    return Config.model_validate(_merged(base, presets, preset, overrides, path))
 
 
 def validate(content: Mapping[str, Any]) -> Config:
     """Checks a merged configuration; ConfigError names each wrong key, what is allowed, the nearest key."""
+    if found := problems(content):
+        raise ConfigError(_listed(found))
+    return Config.model_validate(content)
+
+
+def problems(content: Mapping[str, Any]) -> list[str]:
+    """A line for each thing wrong with a merged configuration: keys, types, ranges, and names that refer to
+    nothing."""
+    found = []
     try:
-        return Config.model_validate(content)
+        Config.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors() if not _other_branch(problem, error)]
-        shown = lines[:8] + ([f"... and {len(lines) - 8} more"] if len(lines) > 8 else [])
-        raise ConfigError("config: " + "\nconfig: ".join(shown)) from None
+        found = [_explain(problem) for problem in error.errors() if not _other_branch(problem, error)]
+    return found + [line for line in dict.fromkeys(wrong_references(content)) if line not in found]
+
+
+def _listed(found: list[str]) -> str:
+    shown = found[:LISTED] + ([f"... and {len(found) - LISTED} more"] if len(found) > LISTED else [])
+    return "config: " + "\nconfig: ".join(shown)
+
+
+def _merged(
+    base: Mapping[str, Any], presets: Mapping[str, Any], preset: Any, overrides: Mapping[str, Any], path: Any
+) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in [base, *_preset_layers(preset, presets, path), overrides, {"preset": preset}]:
+        merged = merge(merged, layer)
+    return merged
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a merged configuration, generated from the model."""
-    return Config.model_json_schema()
+    schema = Config.model_json_schema()
+    for part in [schema, *schema["$defs"].values()]:
+        for node in part.get("properties", {}).values():
+            if "patternProperties" in node:
+                node["additionalProperties"] = False  # pydantic leaves other names to the reader
+    return schema
 
 
 def merge(base: Any, over: Any) -> Any:
@@ -273,16 +262,22 @@ def merge(base: Any, over: Any) -> Any:
 
 
 def _preset_layers(preset: Any, presets: Mapping[str, Any], path: Path) -> Iterator[dict[str, Any]]:
-    if preset not in presets:
+    if not isinstance(presets, Mapping) or not all(isinstance(p or {}, Mapping) for p in presets.values()):
+        raise ConfigError(f"config: presets: each preset must be a mapping of keys ({path})")
+    if not isinstance(preset, str) or preset not in presets:
         allowed = ", ".join(sorted(presets))
         raise ConfigError(
-            f"config: preset: {preset!r} is none of {allowed}{_nearest(str(preset), presets)} ({path})"
+            f"config: preset: no preset named {preset!r}{nearest(str(preset), presets)}; "
+            f"allowed: {allowed} ({path})"
         )
     chain: list[str] = []
     at: str | None = preset
     while at is not None:
-        if at in chain or at not in presets:
-            raise ConfigError(f"config: presets.{chain[-1]}.extends: {at!r} is unknown or goes in a circle")
+        key = f"config: presets.{chain[-1]}.extends" if chain else ""
+        if at in chain:
+            raise ConfigError(f"{key}: goes in a circle: {' -> '.join([*chain, at])}")
+        if at not in presets:
+            raise ConfigError("".join(unknown(key, at, "preset", presets)))
         chain.append(at)
         at = (presets[at] or {}).get("extends")
     for name in reversed(chain):
@@ -337,15 +332,17 @@ def _explain(problem: Mapping[str, Any]) -> str:
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
         allowed = f"; allowed: {', '.join(names)}" if names else ""
-        return f"{key}: unknown key{_nearest(str(location[-1]), names)}{allowed}"
+        return f"{key}: unknown key{nearest(str(location[-1]), names)}{allowed}"
     if kind == "missing":
         return f"{key}: this key is missing"
     if kind == "value_error":
         return f"{key}: {problem['ctx']['error']}" if location else str(problem["ctx"]["error"])
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-        hint = _nearest(str(given), words)
+        hint = nearest(str(given), words)
         return f"{key}: {given!r} is not allowed{hint}; allowed: {problem['ctx']['expected']}"
+    if kind == "string_pattern_mismatch" and (words := PATTERNS.get(problem["ctx"]["pattern"])):
+        return f"{key}: {given!r} is not allowed here; allowed: {words}"
     shown = json.dumps(given, default=str)
     return f"{key}: {problem['msg']} (given: {shown if len(shown) < 80 else shown[:77] + '...'})"
 
@@ -388,8 +385,3 @@ def _names_in_union(model: type[BaseModel]) -> set[Any]:
 def _value_type(annotation: Any) -> Any:
     arguments = [argument for argument in get_args(annotation) if argument not in (type(None), Ellipsis)]
     return arguments[-1] if arguments else None
-
-
-def _nearest(name: str, names: Any) -> str:
-    found = difflib.get_close_matches(name, [str(n) for n in names], n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""

@@ -1,0 +1,153 @@
+"""Names in a configuration that must be defined elsewhere in it, and names that must be free or distinct."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+REFERENCES = (
+    # (where a name is used, where it is defined, what it names); * stands for any key
+    ("corpus.dataset", "datasets", "data set"),
+    ("pretrainings.*.backbone", "backbones", "backbone"),
+    ("pretrainings.*.recipe", "recipes", "recipe"),
+    ("pretrainings.*.spd", "spd", "SPD variant"),
+    ("pretrainings.*.init", "pretrainings", "pre-training"),
+    ("detectors.*.*.geometry", "geometries", "geometry"),
+    ("dataset_overview.datasets", "datasets", "data set"),
+    ("tables.*.datasets", "datasets", "data set"),
+    ("tables.*.rows", "pretrainings", "pre-training"),
+)
+
+DISTINCT = (
+    # lists in which a value given twice would be one result counted twice
+    "datasets.*.setups",
+    "datasets.*.objects",
+    "pretrainings.*.seeds",
+    "dataset_overview.datasets",
+    "tables.*.datasets",
+    "tables.*.profiles",
+    "tables.*.rows",
+    "tables.*.metrics",
+)
+
+TAKEN = (
+    *("all", "tables", "dataset_overview", "claims", "qualitative", "site", "mechanism", "plan", "preflight"),
+    *("verify", "mlflow", "mlflow_sync", "demo_archive", "download", "unpack", "examine", "manifest"),
+    *("images", "corpus", "pretrain", "import_backbone", "features", "detect", "finetune"),
+)
+"""Rules and targets of the workflow, which no table may be named after."""
+
+
+def wrong_references(content: Mapping[str, Any]) -> Iterator[str]:
+    """One line for each name that is used but not defined, defined twice, or taken by a rule.
+
+    content: a merged configuration, not yet known to be valid: parts of another type than expected are left
+    to the model.
+    """
+    for used, defined, kind in REFERENCES:
+        known = content.get(defined, {})
+        if not isinstance(known, Mapping):
+            continue
+        for key, value in _values(content, used):
+            if value is not None:
+                yield from unknown(key, value, kind, known)
+    for name, table in _mapping(content.get("tables")).items():
+        yield from _table(content, f"tables.{name}", _mapping(table))
+        if name in TAKEN:
+            yield f"tables.{name}: this name is taken by a rule or target of the workflow; choose another"
+    for used in DISTINCT:
+        for key, values in _lists(content, used):
+            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            if twice:
+                yield f"{key}: {', '.join(twice)} given twice; list each once"
+    yield from _data_sets(content)
+    yield from _circles(content)
+
+
+def unknown(key: str, value: Any, kind: str, known: Iterable[str]) -> Iterator[str]:
+    """A line that says what is allowed and what is nearest, unless `value` is known."""
+    names = [str(name) for name in known]
+    if isinstance(value, str | int | float) and value not in names:
+        allowed = ", ".join(names) or "none is defined"
+        yield f"{key}: no {kind} named {value!r}{nearest(str(value), names)}; allowed: {allowed}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """` (did you mean 'x'?)`, or '' where none comes near."""
+    found = difflib.get_close_matches(name, [str(n) for n in names], n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _table(content: Mapping[str, Any], at: str, table: Mapping[str, Any]) -> Iterator[str]:
+    setup = table.get("setup", "1cls")
+    for name in table.get("datasets") if isinstance(table.get("datasets"), list | tuple) else []:
+        dataset = _mapping(content.get("datasets")).get(name) if isinstance(name, str) else None
+        setups = _mapping(dataset).get("setups", ["1cls"])
+        if dataset is not None and isinstance(setups, list | tuple):
+            yield from unknown(f"{at}.setup", setup, f"setup of {name}", setups)
+    detector = table.get("detector")
+    detectors = _mapping(content.get("detectors"))
+    if isinstance(detector, str) and detector in detectors:
+        profiles = table.get("profiles", ["paper"])
+        for name in profiles if isinstance(profiles, list | tuple) else []:
+            yield from unknown(f"{at}.profiles", name, f"{detector} profile", _mapping(detectors[detector]))
+
+
+def _data_sets(content: Mapping[str, Any]) -> Iterator[str]:
+    datasets = _mapping(content.get("datasets"))
+    by_name: dict[Any, list[str]] = {}
+    for key, dataset in datasets.items():
+        if isinstance(name := _mapping(dataset).get("name"), str):
+            by_name.setdefault(name, []).append(key)
+    for name, keys in by_name.items():
+        if len(keys) > 1:
+            same = " and ".join(keys)
+            yield f"datasets: {same} have the same `name` {name!r}; tables could not tell them apart"
+    chosen = _mapping(content.get("corpus")).get("dataset")
+    reader = _mapping(datasets.get(chosen) if isinstance(chosen, str) else None).get("reader")
+    if reader not in (None, "class_folders"):
+        folders = [k for k, d in datasets.items() if _mapping(d).get("reader") == "class_folders"]
+        yield (
+            f"corpus.dataset: {chosen!r} has the reader {reader}; backbones are pre-trained on class folders"
+            f"{nearest(str(chosen), folders)}; allowed: {', '.join(folders) or 'none is defined'}"
+        )
+
+
+def _circles(content: Mapping[str, Any]) -> Iterator[str]:
+    rows = _mapping(content.get("pretrainings"))
+    reported: set[str] = set()
+    for name in rows:
+        path, at = [name], _mapping(rows[name]).get("init")
+        while isinstance(at, str) and at in rows and at not in path:
+            path.append(at)
+            at = _mapping(rows[at]).get("init")
+        if at in path and not reported & set(path):
+            reported.update(path)
+            circle = " -> ".join([*path[path.index(at) :], at])
+            yield f"pretrainings.{at}.init: goes in a circle: {circle}; begin with a row without init"
+
+
+def _values(content: Any, pattern: str) -> Iterator[tuple[str, Any]]:
+    """(key, value) of each scalar at a pattern; a list gives its items."""
+    for key, value in _at(content, pattern.split(".")):
+        for item in value if isinstance(value, list | tuple) else [value]:
+            yield key, item
+
+
+def _lists(content: Any, pattern: str) -> Iterator[tuple[str, list[Any]]]:
+    for key, value in _at(content, pattern.split(".")):
+        if isinstance(value, list | tuple):
+            yield key, list(value)
+
+
+def _at(content: Any, parts: list[str], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    if not parts:
+        yield ".".join(path), content
+        return
+    found = _mapping(content)
+    for key in found if parts[0] == "*" else [parts[0]]:
+        if key in found:
+            yield from _at(found[key], parts[1:], (*path, str(key)))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
