@@ -6,6 +6,8 @@ snakemake -n                               what would run, and why
 snakemake --cores all --profile slurm      preset paper on a cluster
 """
 
+import socket
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -28,6 +30,7 @@ except (ConfigError, FaissError) as error:
 RESULTS = f"results/{experiment.preset}"
 
 
+include: "rules/lock.smk"
 include: "rules/layout.smk"
 include: "rules/data.smk"
 include: "rules/pretrain.smk"
@@ -52,6 +55,8 @@ rule all:
 
 
 onstart:
+    if workflow.is_main_process:
+        held = hold_results()
     for name in used_datasets():
         if experiment.datasets[name].notice:
             print(f"Note: {experiment.datasets[name].notice}", flush=True)

@@ -5,6 +5,7 @@ every few seconds, so that long work is seen to advance without filling the scre
 """
 
 import contextlib
+import hashlib
 import io
 import os
 import shlex
@@ -14,6 +15,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from spd.locks import only_one
 
 ECHO_SECONDS = 10
 TAIL_LINES = 8
@@ -60,7 +63,12 @@ def running(snakemake: Any) -> Iterator[_Log]:
     terminal = sys.stderr
     log = _Log(path, terminal, label)
     try:
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        # A job outlives a parent that alone was killed: its successor waits for it.
+        with (
+            only_one(Path(".snakemake/spd") / f"{_digest(snakemake.output[0])}.job", log.say),
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+        ):
             yield log
     except KeyboardInterrupt:
         sys.exit(130)
@@ -81,6 +89,10 @@ def running(snakemake: Any) -> Iterator[_Log]:
                 print(f"    {line}", file=terminal)
         print(f"    log: {path}\n    only this again: {_command(snakemake)}", file=terminal, flush=True)
         sys.exit(1)
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:16]
 
 
 def _command(snakemake: Any) -> str:

@@ -1,0 +1,134 @@
+"""Crash drill: kill -9 of a whole run at random moments, then the same command again.
+
+    python tests/drills/crash.py --preset tiny --kills 100 --work build/drill
+
+Each build starts in an empty folder and is killed again and again until one start gets through; then its
+files must be those of an undisturbed run. Each line of <work>/<preset>.jsonl is one kill or one finished
+build, so that a stopped drill goes on where it was; `--report` prints what is there.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import time
+from pathlib import Path
+
+from runs import clone, contents, kill, leftovers, mlflow_runs, recorded_as_finished, start, started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no new build after these")
+    parser.add_argument("--work", type=Path, default=Path("build/drill"))
+    parser.add_argument("--report", action="store_true", help="only print what is recorded")
+    options = parser.parse_args()
+    work = options.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    record = work / f"{options.preset}.jsonl"
+    if not options.report:
+        drill(work, record, options)
+    return report(record, options.preset)
+
+
+def drill(work: Path, record: Path, options: argparse.Namespace) -> None:
+    end = time.monotonic() + 60 * options.minutes
+    source, results = work / "source", f"results/{options.preset}"
+    commit = clone(source)
+    log = work / f"{options.preset}.log"
+    reference, seconds = undisturbed(work, source, options, log)
+    expected = mlflow_runs(work / f"{options.preset}-undisturbed" / results)
+    lines = read(record)
+    kills = sum(line["what"] == "kill" for line in lines)
+    build = max((line["build"] for line in lines if line["what"] == "build"), default=-1)
+    while kills < options.kills and time.monotonic() < end:
+        build += 1
+        folder = work / f"{options.preset}-run"
+        shutil.rmtree(folder, ignore_errors=True)
+        finished: set[str] = set()
+        while True:
+            draw = random.Random(f"{options.seed} {build} {kills}").uniform(0, seconds)
+            process = start(source, folder, options.preset, cores=options.cores, log=log)
+            status = wait(process, draw if kills < options.kills else None)
+            if status is None:
+                kill(process, folder)
+            rules, outputs = started(log)
+            again = sorted(finished & outputs)
+            if status is not None:
+                break
+            finished = recorded_as_finished(folder)
+            kills += 1
+            write(record, what="kill", kill=kills, build=build, commit=commit, seconds=round(draw, 1),
+                  running=rules[-1:], finished=len(finished), ran_again=again)  # fmt: skip
+        made = contents(folder / results) if status == 0 else {}
+        different = sorted(path for path in {*made, *reference} if made.get(path) != reference.get(path))
+        write(record, what="build", build=build, commit=commit, status=status, ran_again=again,
+              tables=sum(path.startswith("tables/") for path in made), different=different,
+              leftovers=leftovers(folder), mlflow_runs=mlflow_runs(folder / results) if status == 0 else None,
+              mlflow_runs_undisturbed=expected)  # fmt: skip
+        if status != 0:
+            kept = work / f"{options.preset}-failed-{build}.log"
+            shutil.copy(log, kept)
+            print(f"build {build} ended with status {status}: {kept}", flush=True)
+
+
+def undisturbed(work: Path, source: Path, options: argparse.Namespace, log: Path) -> tuple[dict, float]:
+    """(contents, seconds) of a run that nobody kills; made once."""
+    folder, known = work / f"{options.preset}-undisturbed", work / f"{options.preset}-undisturbed.json"
+    if not known.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        began = time.monotonic()
+        status = start(source, folder, options.preset, cores=options.cores, log=log).wait()
+        if status:
+            raise SystemExit(f"the undisturbed run ended with status {status}: {log}")
+        known.write_text(json.dumps(time.monotonic() - began))
+    return contents(folder / f"results/{options.preset}"), json.loads(known.read_text())
+
+
+def wait(process, seconds):
+    try:
+        return process.wait(seconds)
+    except Exception:  # subprocess.TimeoutExpired
+        return None
+
+
+def read(record: Path) -> list[dict]:
+    return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+
+
+def write(record: Path, **line) -> None:
+    with record.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+
+
+def report(record: Path, preset: str) -> int:
+    lines = read(record)
+    kills = [line for line in lines if line["what"] == "kill"]
+    builds = [line for line in lines if line["what"] == "build"]
+    bad = {
+        "builds that failed": sum(line["status"] != 0 for line in builds),
+        "builds whose files are not the undisturbed run's": sum(bool(line["different"]) for line in builds),
+        "reruns that ran a job again that Snakemake had recorded as finished": sum(
+            bool(line["ran_again"]) for line in lines
+        ),
+        "builds that left temporary files": sum(bool(line["leftovers"]) for line in builds),
+        "builds with other runs in MLflow": sum(
+            line["mlflow_runs"] not in (None, line["mlflow_runs_undisturbed"]) for line in builds
+        ),
+    }
+    commits = ", ".join(dict.fromkeys(line["commit"] for line in lines))
+    print(f"preset {preset}, commit {commits}: {len(kills)} kills -9 in {len(builds)} builds")
+    for what, count in bad.items():
+        print(f"  {count} {what}")
+    hit = sorted({rule for line in kills for rule in line["running"]})
+    print(f"  last job started before a kill: {', '.join(hit)}")
+    return int(any(bad.values()) or not builds)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
