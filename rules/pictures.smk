@@ -68,7 +68,7 @@ rule site:
     params:
         preset=experiment.preset,
         tables={
-            name: {"options": table.model_dump(mode="json"), "cells": cell_paths(table)}
+            name: {"options": table_options(table), "cells": cell_paths(table)}
             for name, table in experiment.tables.items()
         },
         backbones=list(PICTURED.values()),

@@ -1,6 +1,14 @@
 """Cells + published numbers -> tables; each table of config.yaml is a rule and a target of its own."""
 
 FORMATS = ["csv", "md", "tex", "html"]
+
+
+def table_options(table):
+    """A table's options, its data sets by the names that cells carry and tables show."""
+    names = [experiment.datasets[name].name for name in table.datasets]
+    return {**table.model_dump(mode="json"), "datasets": names}
+
+
 TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
 
 
@@ -54,7 +62,7 @@ for table_name, table in experiment.tables.items():
         params:
             preset=experiment.preset,
             table=table_name,
-            options=table.model_dump(mode="json"),
+            options=table_options(table),
             code=stage_code("table"),
         script:
             "../workflow_scripts/table.py"

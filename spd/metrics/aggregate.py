@@ -9,6 +9,9 @@ import numpy as np
 Key = tuple[int, int, str]
 """(pre-training seed, detector draw, object)."""
 
+FACTORS = ("seeds", "draws", "objects")
+IMAGE_METRICS = ("AU-ROC", "AU-PR", "AP", "F1-max")
+
 
 class Summary(NamedTuple):
     """A value over the runs (seed, draw), in the unit of its input."""
@@ -34,6 +37,13 @@ class Effect(NamedTuple):
     resampled: tuple[str, ...]
     """What is resampled, of "seeds", "draws", "objects" and "images"; never what there is one of."""
     missing: tuple[str, ...]
+
+
+class ImageEffects(NamedTuple):
+    """The effect on one image metric: of the mean over objects, and of each object."""
+
+    mean: Effect
+    objects: dict[str, Effect]
 
 
 @dataclass(frozen=True)
@@ -95,9 +105,7 @@ def paired_effect(
     n = grid.shape[0] * grid.shape[1]
     if grid.shape[2] == 0:
         return Effect(None, None, None, n, (), missing)
-    names = tuple(
-        name for name, size in zip(("seeds", "draws", "objects"), grid.shape, strict=True) if size > 1
-    )
+    names = tuple(name for name, size in zip(FACTORS, grid.shape, strict=True) if size > 1)
     if not names:
         return Effect(float(grid.mean()), None, None, n, (), missing)
     rng = np.random.default_rng(seed)
@@ -107,36 +115,31 @@ def paired_effect(
     return Effect(float(grid.mean()), low, high, n, names, missing)
 
 
-def bootstrap_image_effect(
+def bootstrap_image_effects(
     scores: Mapping[Key, PairedScores],
     *,
-    metric: str = "AU-ROC",
     level: float = 0.95,
-    resamples: int = 2_000,
+    resamples: int = 1_000,
     seed: int = 0,
-) -> Effect:
-    """As `paired_effect` for an image metric, but each replicate also redraws every object's test images.
+) -> dict[str, ImageEffects]:
+    """As `paired_effect` for every image metric, but each replicate also redraws every object's test images.
 
     `scores`: a full grid (seed, draw, object). Images are drawn with replacement within each class, so that
-    prevalence stays; the same images for both sides and for all runs of an object. `metric`: AU-ROC, AU-PR,
-    AP or F1-max; the effect is in [-1, 1]. Raises ValueError for an unknown metric, labels that differ
-    between runs of an object, one class only, or NaN.
+    prevalence stays; the same images for both sides and for all runs of an object. Returns metric ->
+    effects in [-1, 1]. Raises ValueError for labels that differ between runs of an object, one class
+    only, or NaN.
     """
-    if metric not in ("AU-ROC", "AU-PR", "AP", "F1-max"):
-        raise ValueError(f"unknown metric {metric!r}; use AU-ROC, AU-PR, AP or F1-max")
     seeds, draws, objects = _axes(scores)
     rng = np.random.default_rng(seed)
-    point = np.empty((len(seeds), len(draws), len(objects)))
-    replicates = np.empty((resamples, *point.shape))
+    shape = len(seeds), len(draws), len(objects)
+    effects = {metric: np.empty((resamples + 1, *shape)) for metric in IMAGE_METRICS}
     for o, name in enumerate(objects):
         labels = np.asarray(scores[seeds[0], draws[0], name].labels)
         if labels.all() or not labels.any():
-            raise ValueError(f"object {name} has test images of one class only: {metric} is undefined")
-        counts = np.ones((resamples + 1, len(labels)), np.int64)  # row 0: the sample itself
+            raise ValueError(f"object {name} has test images of one class only: no image metric is defined")
+        counts = np.ones((resamples + 1, len(labels)), np.int32)  # row 0: the sample itself
         for members in (np.flatnonzero(labels), np.flatnonzero(~labels)):
-            counts[1:, members] = rng.multinomial(
-                len(members), np.full(len(members), 1 / len(members)), size=resamples
-            )
+            counts[1:, members] = _counts(rng, resamples, len(members))
         for s, one_seed in enumerate(seeds):
             for d, draw in enumerate(draws):
                 pair = scores[one_seed, draw, name]
@@ -146,41 +149,60 @@ def bootstrap_image_effect(
                     )
                 if np.isnan(pair.without).any() or np.isnan(pair.with_spd).any():
                     raise ValueError(f"object {name}, seed {one_seed}, draw {draw}: an image score is NaN")
-                effect = weighted_metric(metric, pair.with_spd, labels, counts) - weighted_metric(
-                    metric, pair.without, labels, counts
-                )
-                point[s, d, o], replicates[:, s, d, o] = effect[0], effect[1:]
-    drawn = [_counts(rng, resamples, size) for size in point.shape]
-    values = np.einsum("bs,bd,bo,bsdo->b", *drawn, replicates) / point.size
-    names = tuple(n for n, size in zip(("seeds", "draws", "objects"), point.shape, strict=True) if size > 1)
-    low, high = _interval(values, level)
-    return Effect(float(point.mean()), low, high, len(seeds) * len(draws), (*names, "images"), ())
+                ours = weighted_metrics(pair.with_spd, labels, counts)
+                theirs = weighted_metrics(pair.without, labels, counts)
+                for metric in IMAGE_METRICS:
+                    effects[metric][:, s, d, o] = ours[metric] - theirs[metric]
+    drawn = [_counts(rng, resamples, size) for size in shape]
+    return {
+        metric: ImageEffects(
+            _image_effect(values, drawn, level),
+            {
+                name: _image_effect(values[..., [o]], [*drawn[:2], np.ones((resamples, 1))], level)
+                for o, name in enumerate(objects)
+            },
+        )
+        for metric, values in effects.items()
+    }
 
 
-def weighted_metric(metric: str, scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """An image metric of B resamples at once, (B,) float64; image j is `counts[b, j]` times in resample b.
+def _image_effect(values: np.ndarray, drawn: list[np.ndarray], level: float) -> Effect:
+    """The effect of one sample and its replicates, (1 + resamples, seeds, draws, objects)."""
+    point, replicates = values[0], values[1:]
+    low, high = _interval(np.einsum("bs,bd,bo,bsdo->b", *drawn, replicates) / point.size, level)
+    names = tuple(n for n, size in zip(FACTORS, point.shape, strict=True) if size > 1)
+    return Effect(float(point.mean()), low, high, point.shape[0] * point.shape[1], (*names, "images"), ())
 
-    `scores`, `labels`: (N,); `counts`: (B, N) integers with at least one image of each class in every row.
+
+def weighted_metrics(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The image metrics of B resamples at once, each (B,) float64; image j is `counts[b, j]` times in b.
+
+    `scores`: (N,); `labels`: (N,) bool; `counts`: (B, N) integers with at least one image of each class in
+    every row.
     """
     order = np.argsort(scores, kind="stable")[::-1]
     ordered = np.asarray(scores)[order]
     ends = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])  # last image of each run of equal scores
-    tp = np.cumsum(counts[:, order] * labels[order], axis=1)[:, ends]  # (B, distinct scores)
-    fp = np.cumsum(counts[:, order] * ~labels[order], axis=1)[:, ends]
-    positives, negatives = tp[:, -1:], fp[:, -1:]
+    counts = counts[:, order]
+    tp = np.cumsum(counts * labels[order], axis=1)[:, ends].astype(np.float64)  # (B, distinct scores)
+    both = np.cumsum(counts, axis=1)[:, ends].astype(np.float64)
+    fp = both - tp
+    positives, negatives = tp[:, -1], fp[:, -1]
     new = np.diff(tp, axis=1, prepend=0)
-    fp_above = np.concatenate([np.zeros_like(fp[:, :1]), fp[:, :-1]], axis=1)
-    if metric == "AU-ROC":
-        return 1 - (new * (fp + fp_above)).sum(axis=1) / (2 * positives * negatives)[:, 0]
-    if metric == "F1-max":
-        return (2 * tp / (tp + fp + positives)).max(axis=1)
-    at = tp / np.maximum(tp + fp, 1)
-    if metric == "AP":
-        return (new * at).sum(axis=1) / positives[:, 0]
-    before = np.concatenate([np.ones_like(at[:, :1]), at[:, :-1]], axis=1)
+    # Summed in pairs of neighbouring thresholds: twice the area.
+    twice_fp = fp.copy()
+    twice_fp[:, 1:] += fp[:, :-1]
+    precision = tp / np.maximum(both, 1)
+    ap = np.einsum("bk,bk->b", new, precision) / positives
     # Images drawn zero times leave empty thresholds at the top; there the curve is still at (0, 1).
-    nothing_yet = np.concatenate([np.ones_like(tp[:, :1], bool), (tp + fp)[:, :-1] == 0], axis=1)
-    return (new * (np.where(nothing_yet, 1.0, before) + at)).sum(axis=1) / (2 * positives[:, 0])
+    before = np.ones_like(precision)
+    before[:, 1:] = np.where(both[:, :-1] == 0, 1.0, precision[:, :-1])
+    return {
+        "AU-ROC": 1 - np.einsum("bk,bk->b", new, twice_fp) / (2 * positives * negatives),
+        "AU-PR": (ap + np.einsum("bk,bk->b", new, before) / positives) / 2,
+        "AP": ap,
+        "F1-max": (2 * tp / (both + positives[:, None])).max(axis=1),
+    }
 
 
 def _axes(values: Mapping[Key, object]) -> tuple[list[int], list[int], list[str]]:

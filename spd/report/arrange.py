@@ -22,7 +22,6 @@ _SPD_WORDS = {
 }
 _LABELS_WORDS = {True: "yes", False: "no", None: ""}
 _ROW = ["profile", "method", "spd", "backbone"]  # what tells one rendered row from another
-_COLUMN = ["dataset", "task", "shots", "metric"]
 
 
 def means_sections(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list[Section]:
@@ -35,9 +34,15 @@ def means_sections(frame: pd.DataFrame, cells: list[Cell], options: TableOptions
     return sections
 
 
-def object_sections(frame: pd.DataFrame, options: TableOptions) -> Iterator[Section]:
-    """One section a data set, profile, task, shots and metric: a row an object, a column a pre-training."""
+def object_sections(
+    frame: pd.DataFrame, options: TableOptions, *, by_defect: bool = False
+) -> Iterator[Section]:
+    """One section a data set, profile, task, shots and metric: a row an object, a column a pre-training.
+
+    `by_defect`: a row an object and defect type, of a frame with a column `defect`.
+    """
     frame = _rendered(frame, options)
+    words = ["object", "defect"] if by_defect else ["object"]
     keys = ["dataset", "profile", "task", "shots", "metric"]
     varying = _varying(frame, ["profile", "shots"])
     backbones = frame["backbone"].nunique() > 1
@@ -46,20 +51,23 @@ def object_sections(frame: pd.DataFrame, options: TableOptions) -> Iterator[Sect
         title += [_shots_word(shots)] if "shots" in varying else []
         rows = _groups(part, _ROW)
         names = [
-            _row_word(method, spd, backbone if backbones else "") for (_, method, spd, backbone), _ in rows
+            row_word(method, spd, backbone if backbones else "") for (_, method, spd, backbone), _ in rows
         ]
-        cells = [{r.object: r for r in group.itertuples()} for _, group in rows]
-        objects = list(dict.fromkeys(part["object"]))
+        cells = [
+            dict(zip(group[words].itertuples(index=False, name=None), group.itertuples(), strict=True))
+            for _, group in rows
+        ]
+        objects = list(dict.fromkeys(part[words].itertuples(index=False, name=None)))
         yield Section(
-            title=", ".join([*title, metric]),
-            label_heads=["Object"],
+            title=", ".join([*title, *(["by defect type"] if by_defect else []), metric]),
+            label_heads=["Object", "Defect type"] if by_defect else ["Object"],
             columns=[(name,) for name in names],
             rows=[
                 Row(
-                    [name],
+                    list(name),
                     [_entry(column.get(name)) for column in cells],
-                    starts=name == MEAN,
-                    strong=name == MEAN,
+                    starts=name == (MEAN,),
+                    strong=name == (MEAN,),
                 )
                 for name in objects
             ],
@@ -103,7 +111,7 @@ def _effects(means: pd.DataFrame, options: TableOptions) -> Section:
     for (profile, method, spd, backbone), group in _groups(means, _ROW):
         found = {_column(r): r for r in group.itertuples()}
         texts = {"backbone": backbone, "profile": profile}
-        labels = [_row_word(method, spd, ""), *(texts[word] for word in varying)]
+        labels = [row_word(method, spd), *(texts[word] for word in varying)]
         rows.append(Row(labels, [_interval_entry(found.get(column)) for column in columns]))
     headers = [_header(column, columns) for column in columns]
     heads = ["Pre-training", *(word.capitalize() for word in varying)]
@@ -112,7 +120,7 @@ def _effects(means: pd.DataFrame, options: TableOptions) -> Section:
 
 def _labels(means: pd.DataFrame, cells: list[Cell], options: TableOptions):
     """Heads of the label columns, and a function from a row's key to its label texts."""
-    labels = {(p.label, p.spd, p.backbone): p.labels for p in (cell.pretraining for cell in cells)}
+    labels = {(p.method, p.spd, p.backbone): p.labels for p in (cell.pretraining for cell in cells)}
     profiles = means["profile"].nunique() > 1
     backbone = options.kind in ("ablation", "patchcore", "plain")
     used = options.kind != "ablation"
@@ -125,7 +133,7 @@ def _labels(means: pd.DataFrame, cells: list[Cell], options: TableOptions):
 
     def texts(key: tuple) -> list[str]:
         profile, method, spd, architecture = key
-        words = [_row_word(method, spd, "")]
+        words = [row_word(method, spd)]
         words += [architecture] * backbone
         words += [_LABELS_WORDS[labels[method, spd, architecture]]] * used
         return words + [profile] * profiles
@@ -157,7 +165,8 @@ def _shots_word(shots) -> str:
     return "" if pd.isna(shots) else f"{int(shots)}-shot"
 
 
-def _row_word(method: str, spd: str, backbone: str) -> str:
+def row_word(method: str, spd: str, backbone: str = "") -> str:
+    """A pre-training as a table names it: `SimSiam + SPD (η = 0.5)`, with its backbone where given."""
     word = method + _SPD_WORDS.get(spd, f" + {spd}")
     return f"{word}, {backbone}" if backbone else word
 

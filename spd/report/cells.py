@@ -4,12 +4,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spd.records import read_json
 from spd.report.options import Setup
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Task = Literal["classification", "segmentation"]
+TASK_OF = {"classifier": "classification", "U-Net": "segmentation"}
+"""What a detector of the two-class setups is trained for: it is scored on nothing else."""
 
 
 class _Read(BaseModel):
@@ -41,15 +45,27 @@ class Pretraining(_Read):
 
     name: str = Field(min_length=1)
     """The key in config.yaml."""
-    label: str = Field(min_length=1)
-    """The name shown: the tables' method column."""
     method: str = Field(min_length=1)
+    """The name shown: the tables' method column."""
     spd: str = Field(min_length=1)
     """`none`, or the variant of SPD."""
     backbone: str
     labels: bool | None
     """Whether ImageNet labels were used; None where nobody knows."""
     seed: int
+
+
+class ImageScores(_Read):
+    """One score a test image, in the order of the manifest: what intervals redraw."""
+
+    anomalous: list[bool]
+    scores: list[Finite]
+
+    @model_validator(mode="after")
+    def _one_score_an_image(self) -> "ImageScores":
+        if len(self.anomalous) != len(self.scores):
+            raise ValueError(f"{len(self.scores)} scores for {len(self.anomalous)} images")
+        return self
 
 
 class ObjectResult(_Read):
@@ -60,6 +76,12 @@ class ObjectResult(_Read):
     n_test_anomaly: int = Field(ge=0)
     classification: TaskResult | None
     segmentation: TaskResult | None
+    image_scores: ImageScores | None = None
+    """None where they were not kept: intervals then redraw no images."""
+    by_defect: dict[str, TaskResult] = {}
+    """Image metrics by defect type: its anomalies against all normal images."""
+    notes: list[str] = []
+    """What the detector had to say of its fit."""
 
 
 class Provenance(BaseModel):
@@ -87,12 +109,28 @@ class Cell(_Read):
     dataset: str = Field(min_length=1)
     setup: Setup
     detector: Literal["PaDiM", "PatchCore", "classifier", "U-Net"]
+    task: Task | None = None
+    """What a two-class run was trained for; None for a 1-class detector, which is scored on both."""
     profile: str = Field(min_length=1)
     pretraining: Pretraining
-    shots: Annotated[int, Field(ge=1)] | None
+    shots: Annotated[int, Field(ge=1)] | None = Field(validation_alias=AliasChoices("shots", "k"))
+    """k: normal and anomalous training images in a few-shot setup, None otherwise. `k` is read, too."""
     draw: Annotated[int, Field(ge=0)] | None
+    """Which few-shot draw; None where there are no draws."""
     objects: dict[str, ObjectResult] = Field(min_length=1)
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _fits_its_setup(self) -> "Cell":
+        one_class = self.setup == "1cls"
+        if one_class == (self.detector in TASK_OF):
+            raise ValueError(f"detector {self.detector} does not belong to setup {self.setup}")
+        if self.task not in (None, TASK_OF.get(self.detector)):
+            raise ValueError(f"a {self.detector} is not trained for {self.task}")
+        few = self.setup == "2cls_fewshot"
+        if (self.shots is not None) != few or (few and self.draw is None):
+            raise ValueError("a few-shot cell gives `shots` and `draw`, and no other cell has `shots`")
+        return self
 
     @property
     def run(self) -> tuple[int, int]:

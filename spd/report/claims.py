@@ -12,7 +12,7 @@ from spd.report.document import Document, Entry, Row, Section, write_document
 from spd.report.footer import DEMO_BANNER, rebuild_command
 from spd.report.published import Key, is_swapped, published_values, read_published
 from spd.report.tables import write_csv
-from spd.report.tidy import MEAN, percent
+from spd.report.tidy import MEAN, percent, resampled
 
 COLUMNS = (
     *("claim", "kind", "statement", "published", "verdict", "effect", "ci_low", "ci_high", "n", "resampled"),
@@ -89,9 +89,10 @@ def write_claims(
         notes=[
             "Effect in points, with its 95 % percentile bootstrap interval. Holds: the interval lies on the "
             "claimed side of zero. Contradicted: on the other. Undecided: zero lies in it, or there is none.",
-            "Intervals of signs redraw seeds, draws and objects as far as there are at least two of each; "
-            "those of take-aways redraw objects alone, after averaging each object over its AU-PR and AU-ROC "
-            "cells. The published effect of a take-away is the mean over the cells that were published.",
+            "Intervals of signs redraw seeds, draws and objects as far as there are at least two of each, "
+            "and test images where their scores were kept (`resampled` in the CSV); those of take-aways "
+            "redraw objects alone, after averaging each object over its AU-PR and AU-ROC cells. The "
+            "published effect of a take-away is the mean over the cells that were published.",
             "Published numbers carry no interval: for most it cannot be said whether they differ from zero.",
             "Several dozen claims are tested at 95 % each: two or three may come out wrong by chance alone.",
             *dict.fromkeys(frame["note"][frame["note"] != ""]),
@@ -297,7 +298,7 @@ def _test_sign(key: Key, published: float, source: str, results: pd.DataFrame) -
     return row | {
         "verdict": verdict(_sign(published), one["delta"], low, high),
         "effect": one["delta"], "ci_low": low, "ci_high": high, "n": one["n"],
-        "resampled": "" if low is None else "seeds, draws, objects where several",
+        "resampled": resampled(str(one["note"])),
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What stands around a table: which preset, code, data, geometry, metrics and runs it was made of."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ from spd.report.arrange import AS_PRINTED, SECOND_HAND
 from spd.report.cells import Cell
 from spd.report.options import TableOptions
 from spd.report.published import SWAPPED_NOTE
+from spd.report.tidy import MEAN, resampled
 
 DEMO_BANNER = (
     "Not a result. Generated images, a narrow backbone and minutes of pre-training on a CPU show that the "
@@ -32,9 +34,7 @@ def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list
     if frame["delta"].notna().any():
         sentences.append(
             "In brackets: effect of SPD in points, against the same method and backbone without, paired by "
-            "seed, draw and object. Intervals are 95 % percentile bootstrap intervals that redraw seeds, "
-            "draws and objects, as far as there are at least two of each; they say nothing of what there is "
-            "one of."
+            "seed, draw and object." + _intervals(frame)
         )
     if frame["published"].notna().any():
         sentences.append("Published numbers carry no interval; difference = ours − published, in points.")
@@ -46,10 +46,47 @@ def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list
         sentences.append(
             f"{row.dataset}, {row.method} ({row.spd}), {row.task} {row.metric}: {row.note.split('. ')[0]}."
         )
+    sentences += _detector_notes(cells)
     absent = [name for name in options.rows if name not in {cell.pretraining.name for cell in cells}]
     if absent:
         sentences.append(f"No results yet for: {', '.join(absent)}.")
     return list(dict.fromkeys(sentences))
+
+
+def _intervals(frame: pd.DataFrame) -> str:
+    """What the intervals of the means' effects redraw, by task."""
+    means = frame[frame["object"] == MEAN]
+    redrawn = defaultdict(list)
+    for task, note in zip(means["task"], means["note"], strict=True):
+        if resampled(note) and task not in redrawn[resampled(note)]:
+            redrawn[resampled(note)].append(task)
+    if not redrawn:
+        return ""
+    parts = [f"{what} ({', '.join(tasks)})" for what, tasks in redrawn.items()]
+    images = (
+        ", images within their class and the same ones on both sides" if "images" in "".join(parts) else ""
+    )
+    return (
+        f" Intervals are 95 % percentile bootstrap intervals. They redraw {'; '.join(parts)}{images}, "
+        "and say nothing of what there is one of."
+    )
+
+
+def _detector_notes(cells: list[Cell]) -> list[str]:
+    places = defaultdict(list)
+    for cell in cells:
+        for name, result in cell.objects.items():
+            for note in result.notes:
+                places[note].append(f"{cell.dataset} {name} with {cell.pretraining.name}")
+    sentences = []
+    for note, where in places.items():
+        more = f" and {len(where) - NAMED} more" if len(where) > NAMED else ""
+        sentences.append(f"{note.rstrip('.')} ({', '.join(where[:NAMED])}{more}).")
+    return sentences
+
+
+NAMED = 3
+"""Places that a note names one by one."""
 
 
 def facts(name: str, preset: str | None, cells: list[Cell]) -> list[tuple[str, str]]:
@@ -104,8 +141,8 @@ def _pretraining_code(cells: list[Cell]) -> list[str]:
 
 def _by_dataset(cells: list[Cell]) -> list[str]:
     return _distinct(
-        f"{c.dataset} ({c.setup}): split {c.provenance.split_hash[:12]}, "
-        f"images {c.provenance.data_fingerprint[:12]}"
+        f"{c.dataset} ({c.setup}): split {_short(c.provenance.split_hash)}, "
+        f"images {_short(c.provenance.data_fingerprint)}"
         for c in cells
     )
 
@@ -136,11 +173,16 @@ def _backbones(cells: list[Cell]) -> str:
     names = _distinct(
         c.pretraining.name
         + (f" (seed {c.pretraining.seed})" if several else "")
-        + f" {c.provenance.checkpoint[:12]}"
+        + f" {_short(c.provenance.checkpoint)}"
         for c in cells
         if c.provenance.checkpoint
     )
     return ", ".join(names) or "not recorded"
+
+
+def _short(fingerprint: str) -> str:
+    """A hash by its first 12 digits; anything else, such as a package and its version, whole."""
+    return fingerprint[:12] if re.fullmatch(r"[0-9a-f]{32,}", fingerprint) else fingerprint
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

@@ -25,7 +25,7 @@ class TableOptions(Options):
     they differ in the label columns: `padim`, `fewshot`, `highshot` say whether ImageNet labels were used,
     `ablation` and `patchcore` name the backbone, `plain` does both."""
     datasets: list[str] = Field(min_length=1)
-    """Data sets, left to right."""
+    """Data sets, left to right: names under `datasets` in config.yaml; from Python, the names shown."""
     setup: Setup = "1cls"
     """The split: one class of training images (normal), or two, with many or few images."""
     detector: Literal["padim", "patchcore"] | None = None

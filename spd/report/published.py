@@ -42,11 +42,6 @@ class Published:
     note: str = ""
 
     @property
-    def second_hand(self) -> bool:
-        """True for a value that was read in somebody's notes on the paper."""
-        return self.source.startswith("secondary")
-
-    @property
     def comparable(self) -> bool:
         """False for the swapped cells."""
         return not self.note

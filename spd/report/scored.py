@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spd.images.cache import ImageCache
-from spd.report.arrange import _row_word as row_word
+from spd.report.arrange import row_word
 from spd.report.cells import Cell
 from spd.tensors import open_tensors
 
@@ -87,8 +87,8 @@ def methods(runs: Iterable[Scored]) -> list[Method]:
     return [
         Method(
             p.name,
-            row_word(p.label, p.spd, p.backbone if several else ""),
-            p.label,
+            row_word(p.method, p.spd, p.backbone if several else ""),
+            p.method,
             p.spd,
             p.backbone,
         )

@@ -13,8 +13,7 @@ import pandas as pd
 
 from spd.records import read_json
 from spd.report import charts
-from spd.report.arrange import _row_word as row_word
-from spd.report.arrange import means_sections, signed
+from spd.report.arrange import means_sections, row_word, signed
 from spd.report.cells import Cell, read_cells
 from spd.report.document import Document
 from spd.report.figures import read_history
@@ -183,7 +182,7 @@ def _objects(frame: pd.DataFrame, options: TableOptions) -> Sortable:
         first = group.iloc[0]
         row = []
         for word in varying:
-            text = row_word(first["method"], first["spd"], "") if word == "method" else first[word]
+            text = row_word(first["method"], first["spd"]) if word == "method" else first[word]
             row.append(Value("", None) if pd.isna(text) else Value(str(text), str(text)))
         found = {(r.task, r.metric): r for r in group.itertuples()}
         for number in numbers:
@@ -265,7 +264,7 @@ def _training(backbones: Sequence[Backbone]) -> list[dict[str, Any]]:
             continue
         params = read_json(one.record)["params"]
         group = groups.setdefault((params["method"], params["backbone"]), {})
-        label = row_word(params["method"], params["spd"], "")
+        label = row_word(params["method"], params["spd"])
         if label in group or params.get("seed", 0) != 0:
             label += f", seed {params['seed']}"
         group[label] = read_history(one.history)

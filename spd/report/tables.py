@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from spd.report.arrange import means_sections, object_sections
+from spd.report.by_defect import by_defect
 from spd.report.cells import Cell
 from spd.report.document import Document, Entry, Row, Section, write_document
 from spd.report.footer import banner, facts, notes
@@ -35,7 +36,9 @@ def write_table(cells: Iterable[Cell], name: str, options: TableOptions, out: st
     }
     means = Document(name, caption=options.caption, sections=means_sections(frame, cells, options), **parts)
     parts["title"] = f"{options.title}: every object"
-    objects = Document(f"{name}_objects", caption="", sections=list(object_sections(frame, options)), **parts)
+    types = by_defect(cells, name, options)
+    sections = [*object_sections(frame, options), *object_sections(types, options, by_defect=True)]
+    objects = Document(f"{name}_objects", caption="", sections=sections, **parts)
     return [
         write_csv(frame, Path(out) / f"{name}.csv"),
         *write_document(means, out, name),

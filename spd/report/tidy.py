@@ -1,13 +1,22 @@
 """Cells to the tidy table of the contract: one row a number."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
-from spd.metrics.aggregate import paired_effect, summarise
-from spd.report.cells import Cell, Pretraining
+from spd.metrics.aggregate import (
+    Effect,
+    ImageEffects,
+    PairedScores,
+    bootstrap_image_effects,
+    paired_effect,
+    summarise,
+)
+from spd.report.cells import Cell, ImageScores, Pretraining
 from spd.report.options import TableOptions
 from spd.report.published import Key, Published, published_values
 
@@ -43,6 +52,7 @@ METRICS = ("AU-PR", "AU-ROC", "AP", "F1-max", "AU-PRO")
 
 Run = tuple[int, int]  # (pre-training seed, few-shot draw)
 Values = dict[str, dict[Run, float | None]]  # object -> run -> fraction, None where undefined
+Scores = dict[str, dict[Run, ImageScores | None]]  # object -> run -> scores, None where they were not kept
 
 
 @dataclass(frozen=True)
@@ -59,23 +69,27 @@ class _Place:
     metric: str
 
 
-def tidy(cells: Iterable[Cell], table: str, options: TableOptions) -> pd.DataFrame:
+def tidy(cells: Iterable[Cell], table: str, options: TableOptions, *, intervals: bool = True) -> pd.DataFrame:
     """The tidy frame of a table, with exactly the columns `COLUMNS`.
 
     Values are in per cent at full precision; what is undefined is missing (empty in a CSV). Each object has a
     row, and `mean` is their unweighted average. `value`, `std` (n - 1) and `n` are over runs (seeds x draws).
     `delta` is the effect of SPD: the value minus that of the same method and backbone without, paired by
-    seed, draw and object, in points. Rows follow the options' data sets, profiles, pre-trainings, then
-    shots, task, metric, object. (ours)
+    seed, draw and object, in points. Its interval redraws seeds, draws and objects, of image metrics the test
+    images too where every cell kept its scores; `note` says which of them (`resampled`). Without `intervals`
+    those columns are empty. Rows follow the options' data sets, profiles, pre-trainings, then shots,
+    task, metric, object. (ours)
 
-    Raises ValueError when two pre-trainings would be indistinguishable in the table or presets are mixed.
+    Raises ValueError when two pre-trainings would be indistinguishable in the table, presets are mixed, or
+    without and with SPD were scored on different images.
     """
     cells = selected(cells, options)
     preset = one_preset(cells)
     names = {cell.pretraining.name: cell.pretraining for cell in cells}
     _refuse_twins(names)
     published = published_values(options.published) if preset == "paper" else {}
-    numbers = _numbers(cells)
+    numbers, scores = _numbers(cells), _scores(cells)
+    image_effects: dict[tuple, dict[str, ImageEffects]] = {}
     rows = []
     owners = list(dict.fromkeys(_owner(cell, cell.pretraining.name) for cell in cells))
     for place in sorted(
@@ -84,10 +98,17 @@ def tidy(cells: Iterable[Cell], table: str, options: TableOptions) -> pd.DataFra
     ):
         pretraining = names[place.pretraining]
         values = numbers[place]
-        base = _base(place, names, numbers)
+        base = _base(pretraining, names)
+        baseline = numbers.get(replace(place, pretraining=base)) if base else None
         known = _published(place, pretraining, published)
         try:
-            summaries = list(_summaries(values, base))
+            images = None
+            if baseline and intervals and place.task == "classification":
+                mine, theirs = (_owner(place, name) for name in (place.pretraining, base))
+                if mine not in image_effects:
+                    image_effects[mine] = _image_effects(scores[mine], scores[theirs])
+                images = image_effects[mine].get(place.metric)
+            summaries = list(_summaries(values, baseline, images, intervals))
         except ValueError as error:
             where = f"{place.pretraining}, {place.dataset}, {place.detector}, profile {place.profile}"
             raise ValueError(f"table {table}: {where}: {error}") from None
@@ -102,7 +123,7 @@ def tidy(cells: Iterable[Cell], table: str, options: TableOptions) -> pd.DataFra
                     "setup": place.setup,
                     "detector": place.detector,
                     "profile": place.profile,
-                    "method": pretraining.label,
+                    "method": pretraining.method,
                     "spd": pretraining.spd,
                     "backbone": pretraining.backbone,
                     "shots": place.shots,
@@ -113,7 +134,7 @@ def tidy(cells: Iterable[Cell], table: str, options: TableOptions) -> pd.DataFra
                     "published": quoted.value if quoted else None,
                     "published_delta": _published_delta(value, quoted),
                     "source": quoted.source if quoted else "",
-                    "note": " ".join(filter(None, [summary.get("note", ""), quoted.note if quoted else ""])),
+                    "note": " ".join(filter(None, [summary["note"], quoted.note if quoted else ""])),
                 }
             )
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -129,22 +150,21 @@ _NUMBERS = (
 def selected(cells: Iterable[Cell], options: TableOptions) -> list[Cell]:
     """The cells that the options ask for, in the options' order; others are none of the table's business.
 
-    Cells carry the names that data sets are shown by. Those that the options do not know come after the
-    others, as they are given.
+    Data sets are named in the options as cells name them: by the name that is shown.
     """
     wanted = [
         cell
         for cell in cells
-        if cell.setup == options.setup
+        if cell.dataset in options.datasets
+        and cell.setup == options.setup
         and cell.detector in options.detectors
         and (options.detector is None or cell.profile in options.profiles)
         and cell.pretraining.name in options.rows
     ]
-    datasets = list(dict.fromkeys([*options.datasets, *(cell.dataset for cell in wanted)]))
     return sorted(
         wanted,
         key=lambda c: (
-            datasets.index(c.dataset),
+            options.datasets.index(c.dataset),
             options.profiles.index(c.profile) if options.detector else 0,
             options.detectors.index(c.detector),
             options.rows.index(c.pretraining.name),
@@ -173,11 +193,11 @@ def percent(fraction: float) -> float:
 def _refuse_twins(names: dict[str, Pretraining]) -> None:
     taken: dict[tuple, str] = {}
     for name, p in names.items():
-        other = taken.setdefault((p.label, p.spd, p.backbone), name)
+        other = taken.setdefault((p.method, p.spd, p.backbone), name)
         if other != name:
             raise ValueError(
                 f"pre-trainings {other} and {name} look the same in a table "
-                f"({p.label}, {p.spd}, {p.backbone}); give one of them another label"
+                f"({p.method}, {p.spd}, {p.backbone}); give one of them another label"
             )
 
 
@@ -207,64 +227,115 @@ def _owner(of: Cell | _Place, pretraining: str) -> tuple:
     return of.dataset, of.setup, of.detector, of.profile, pretraining, of.shots
 
 
-def _base(place: _Place, names: dict[str, Pretraining], numbers: dict[_Place, Values]) -> Values | None:
-    """The numbers of the same method and backbone without SPD, None for a row that is itself without."""
-    mine = names[place.pretraining]
+def _scores(cells: list[Cell]) -> dict[tuple, Scores]:
+    """Owner -> image scores of every object whose images are classified."""
+    scores: dict[tuple, Scores] = defaultdict(lambda: defaultdict(dict))
+    for cell in cells:
+        for name, result in cell.objects.items():
+            if result.classification is not None:
+                owner = _owner(cell, cell.pretraining.name)
+                scores[owner][name][cell.run] = result.image_scores
+    return scores
+
+
+def _base(mine: Pretraining, names: dict[str, Pretraining]) -> str | None:
+    """The name of the same method and backbone without SPD, None for a row that is itself without."""
     if mine.spd == "none":
         return None
     for name, p in names.items():
-        if (p.label, p.backbone, p.spd) == (mine.label, mine.backbone, "none"):
-            return numbers.get(replace(place, pretraining=name))
+        if (p.method, p.backbone, p.spd) == (mine.method, mine.backbone, "none"):
+            return name
     return None
 
 
-def _summaries(values: Values, base: Values | None) -> Iterator[tuple[str, dict]]:
-    objects = sorted(values)
-    for name in objects:
-        yield name, _summary({name: values[name]}, base)
-    yield MEAN, _summary(values, base)
+def _image_effects(ours: Scores, theirs: Scores) -> dict[str, ImageEffects]:
+    """Effects by metric with test images redrawn; empty where a score is missing or runs differ in images."""
+    runs = _shared_runs(ours, theirs)
+    pairs = {}
+    for name in (name for name in ours if name in theirs):
+        labels = set()
+        for run in runs:
+            mine, base = ours[name].get(run), theirs[name].get(run)
+            if mine is None or base is None:
+                return {}
+            if mine.anomalous != base.anomalous:
+                raise ValueError(f"object {name}: without and with SPD were scored on different test images")
+            labels.add(tuple(mine.anomalous))
+            pairs[*run, name] = PairedScores(
+                np.array(mine.anomalous), np.array(base.scores), np.array(mine.scores)
+            )
+        if len(labels) > 1:
+            return {}
+        if len({*labels.pop()}) < 2:  # of one class only: left out of the mean
+            for run in runs:
+                del pairs[*run, name]
+    return bootstrap_image_effects(pairs) if pairs else {}
 
 
-def _summary(values: Values, base: Values | None) -> dict:
+def _shared_runs(ours: dict[str, dict[Run, object]], theirs: dict[str, dict[Run, object]]) -> list[Run]:
+    return sorted(set().union(*ours.values()) & set().union(*theirs.values()))
+
+
+def _summaries(
+    values: Values, base: Values | None, images: ImageEffects | None, intervals: bool
+) -> Iterator[tuple[str, dict]]:
+    for name in sorted(values):
+        effect = images.objects.get(name) if images else None
+        yield name, _summary({name: values[name]}, base, effect, intervals)
+    yield MEAN, _summary(values, base, images.mean if images else None, intervals)
+
+
+def _summary(values: Values, base: Values | None, images: Effect | None, intervals: bool) -> dict:
     """The columns `value` ... `delta_ci_high` and `note` of one object, or of the mean over several."""
     grid = _grid(values, sorted(set().union(*values.values())))
     summary = summarise(grid)
-    # An effect against zero: the same resampling gives the interval of the value itself.
-    interval = paired_effect(grid, dict.fromkeys(grid, 0.0))
-    columns = {
-        "value": _percent(summary.value),
-        "std": _percent(summary.std),
-        "n": summary.n,
-        "ci_low": _percent(interval.ci_low),
-        "ci_high": _percent(interval.ci_high),
-    }
+    columns = {"value": _percent(summary.value), "std": _percent(summary.std), "n": summary.n}
+    if intervals:
+        # An effect against zero: the same resampling gives the interval of the value itself.
+        interval = paired_effect(grid, dict.fromkeys(grid, 0.0))
+        columns |= {"ci_low": _percent(interval.ci_low), "ci_high": _percent(interval.ci_high)}
+    notes = []
     if len(values) > 1 and summary.missing:
-        columns["note"] = (
+        notes.append(
             f"Mean over {len(values) - len(summary.missing)} of {len(values)} objects; "
             f"undefined: {', '.join(summary.missing)}."
         )
     elif len(values) == 1 and summary.missing:
         (runs,) = values.values()
         known = sum(value is not None for value in runs.values())
-        columns["note"] = f"Undefined in {len(runs) - known} of {len(runs)} runs." if known else ""
-    if base:
-        columns |= _delta(values, base)
-    return columns
+        notes += [f"Undefined in {len(runs) - known} of {len(runs)} runs."] if known else []
+    effect = _paired(values, base, intervals) if base else None
+    if effect is not None:
+        # Of the same mean, the interval that redraws more.
+        interval = images if images is not None and effect.value is not None else effect
+        columns |= {
+            "delta": _percent(effect.value),
+            "delta_ci_low": _percent(interval.ci_low),
+            "delta_ci_high": _percent(interval.ci_high),
+        }
+        if interval.ci_low is not None:
+            notes.append(f"{_REDRAWS} {', '.join(interval.resampled)}.")
+    return columns | {"note": " ".join(notes)}
 
 
-def _delta(values: Values, base: Values) -> dict:
+_REDRAWS = "The effect's interval redraws"
+
+
+def resampled(note: str) -> str:
+    """What the interval of the effect redraws according to a row's note; empty where there is none."""
+    found = re.search(rf"{_REDRAWS} ([a-z, ]+)\.", note)
+    return found[1] if found else ""
+
+
+def _paired(values: Values, base: Values, intervals: bool) -> Effect | None:
     # Pairs exist for the runs and objects that both sides have.
     objects = [name for name in values if name in base]
     ours, theirs = ({name: side[name] for name in objects} for side in (values, base))
-    runs = sorted(set().union(*ours.values()) & set().union(*theirs.values()))
+    runs = _shared_runs(ours, theirs)
     if not runs:
-        return {}
-    effect = paired_effect(_grid(ours, runs), _grid(theirs, runs))
-    return {
-        "delta": _percent(effect.value),
-        "delta_ci_low": _percent(effect.ci_low),
-        "delta_ci_high": _percent(effect.ci_high),
-    }
+        return None
+    effect = paired_effect(_grid(ours, runs), _grid(theirs, runs), resamples=10_000 if intervals else 1)
+    return effect if intervals else effect._replace(ci_low=None, ci_high=None)
 
 
 def _grid(values: Values, runs: Iterable[Run]) -> dict[tuple[int, int, str], float | None]:
@@ -280,7 +351,7 @@ def _published(place: _Place, pretraining: Pretraining, published: dict[Key, Pub
         return None
     return published.get(
         Key(
-            place.dataset, place.setup, place.detector, pretraining.label,
+            place.dataset, place.setup, place.detector, pretraining.method,
             pretraining.spd, pretraining.backbone, place.shots, place.task, place.metric,
         )
     )  # fmt: skip

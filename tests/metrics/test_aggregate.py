@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from spd.metrics.aggregate import (
     PairedScores,
-    bootstrap_image_effect,
+    bootstrap_image_effects,
     mean_over_objects,
     paired_effect,
     summarise,
-    weighted_metric,
+    weighted_metrics,
 )
 from spd.metrics.image import image_metrics
 
@@ -106,7 +106,7 @@ def test_same_seed_same_interval():
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 2))
-def test_weighted_metric_equals_the_metric_of_repeated_images(seed, decimals):
+def test_weighted_metrics_equal_the_metric_of_repeated_images(seed, decimals):
     rng = np.random.default_rng(seed)
     n = rng.integers(2, 25)
     labels = np.arange(n) < rng.integers(1, n)
@@ -115,7 +115,7 @@ def test_weighted_metric_equals_the_metric_of_repeated_images(seed, decimals):
     counts[:, 0] += 1  # a positive
     counts[:, -1] += 1  # and a negative
     for metric in METRICS:
-        ours = weighted_metric(metric, scores, labels, counts)
+        ours = weighted_metrics(scores, labels, counts)[metric]
         for row, value in zip(counts, ours, strict=True):
             assert value == pytest.approx(
                 image_metrics(np.repeat(scores, row), np.repeat(labels, row))[metric], abs=1e-12
@@ -132,21 +132,22 @@ def scored(seed, gain, n=60):
 @pytest.mark.parametrize("metric", METRICS)
 def test_image_bootstrap(metric):
     scores = {(s, 0, o): scored(ord(o), gain=0.5 + s) for s in range(2) for o in "ab"}
-    effect = bootstrap_image_effect(scores, metric=metric, resamples=300)
-    by_hand = [
-        image_metrics(p.with_spd, p.labels)[metric] - image_metrics(p.without, p.labels)[metric]
-        for p in scores.values()
-    ]
-    assert effect.value == pytest.approx(np.mean(by_hand), abs=1e-12)
+    every = bootstrap_image_effects(scores, resamples=300)
+    by_hand = {
+        key: image_metrics(p.with_spd, p.labels)[metric] - image_metrics(p.without, p.labels)[metric]
+        for key, p in scores.items()
+    }
+    effect, objects = every[metric]
+    assert effect.value == pytest.approx(np.mean([*by_hand.values()]), abs=1e-12)
     assert effect.ci_low < effect.value < effect.ci_high
     assert effect.resampled == ("seeds", "objects", "images") and effect.n == 2
-    assert effect == bootstrap_image_effect(scores, metric=metric, resamples=300)
+    for name, one in objects.items():
+        assert one.value == pytest.approx((by_hand[0, 0, name] + by_hand[1, 0, name]) / 2, abs=1e-12)
+        assert one.resampled == ("seeds", "images") and one.ci_low < one.value < one.ci_high
+    assert every == bootstrap_image_effects(scores, resamples=300)
     same = {key: PairedScores(p.labels, p.without, p.without) for key, p in scores.items()}
-    assert bootstrap_image_effect(same, metric=metric, resamples=50)[:3] == (
-        0,
-        0,
-        0,
-    )  # paired: the same images
+    # Paired: the same images on both sides.
+    assert bootstrap_image_effects(same, resamples=50)[metric].mean[:3] == (0, 0, 0)
 
 
 def test_image_bootstrap_spreads_as_the_sampling_does():
@@ -159,21 +160,19 @@ def test_image_bootstrap_spreads_as_the_sampling_does():
         )
 
     spread = np.std([difference(scored(seed, 0.5)) for seed in range(300)])
-    effect = bootstrap_image_effect({(0, 0, "a"): scored(0, 0.5)}, resamples=500)
-    assert effect.resampled == ("images",)
+    effect, objects = bootstrap_image_effects({(0, 0, "a"): scored(0, 0.5)}, resamples=500)["AU-ROC"]
+    assert effect.resampled == ("images",) and effect == objects["a"]
     assert 0.5 < (effect.ci_high - effect.ci_low) / (2 * 1.96 * spread) < 2
 
 
 def test_image_bootstrap_errors():
     pair = scored(0, 1)
-    with pytest.raises(ValueError, match="unknown metric 'AUC'; use AU-ROC"):
-        bootstrap_image_effect({(0, 0, "a"): pair}, metric="AUC")
     one_class = PairedScores(np.ones(60, bool), pair.without, pair.with_spd)
     with pytest.raises(ValueError, match="object a has test images of one class only"):
-        bootstrap_image_effect({(0, 0, "a"): one_class})
+        bootstrap_image_effects({(0, 0, "a"): one_class})
     broken = PairedScores(pair.labels, pair.without, pair.with_spd * np.nan)
     with pytest.raises(ValueError, match="object a, seed 3, draw 0: an image score is NaN"):
-        bootstrap_image_effect({(3, 0, "a"): broken})
+        bootstrap_image_effects({(3, 0, "a"): broken})
     other = PairedScores(~pair.labels, pair.without, pair.with_spd)
     with pytest.raises(ValueError, match="do not share their test images"):
-        bootstrap_image_effect({(0, 0, "a"): pair, (0, 1, "a"): other})
+        bootstrap_image_effects({(0, 0, "a"): pair, (0, 1, "a"): other})

@@ -24,13 +24,14 @@ PROVENANCE = {
 
 
 def content(name="sup", *, classification=None, segmentation=None, **changes):
-    """A cell file's content. `classification`, `segmentation`: object -> metrics (fractions)."""
+    """A cell file's content. `classification`, `segmentation`: object -> metrics (fractions); `more`: object
+    -> further keys of its results; `label`: the pre-training's method as shown."""
     provenance = PROVENANCE | changes.pop("provenance", {})
     label, spd = changes.pop("label", "Sup"), changes.pop("spd", "none")
+    more = changes.pop("more", {})
     objects = sorted({*(classification or {}), *(segmentation or {})})
     pretraining = {
         "name": name,
-        "label": label,
         "method": label,
         "spd": spd,
         "backbone": changes.pop("backbone", "resnet50"),
@@ -53,6 +54,7 @@ def content(name="sup", *, classification=None, segmentation=None, **changes):
                 "n_test_anomaly": 6,
                 "classification": (classification or {}).get(o),
                 "segmentation": (segmentation or {}).get(o),
+                **more.get(o, {}),
             }
             for o in objects
         },

@@ -10,7 +10,6 @@ def test_reads_what_a_stage_wrote(cells, cell_content):
         cell_content(
             classification={"a": {"AU-PR": 0.25, "AU-ROC": None, "note": "one class only"}},
             seed=3,
-            shots=5,
             draw=2,
         )
     )
@@ -40,6 +39,51 @@ def test_names_file_and_key_of_what_is_wrong(write_cells, cell_content, change, 
         read_cells([path])
     assert str(path) in str(error.value) and key in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def few(**changes):
+    return {
+        "setup": "2cls_fewshot",
+        "detector": "U-Net",
+        "task": "segmentation",
+        "shots": 5,
+        "draw": 0,
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (few(task="classification"), "U-Net is not trained for classification"),
+        (few(task="detection"), "task"),
+        (few(shots=None), "gives `shots` and `draw`"),
+        (few(draw=None), "gives `shots` and `draw`"),
+        (few(setup="2cls_highshot"), "no other cell has `shots`"),
+        (few(detector="PaDiM", task=None), "detector PaDiM does not belong to setup 2cls_fewshot"),
+        ({"detector": "classifier"}, "detector classifier does not belong to setup 1cls"),
+        ({"shots": 5}, "no other cell has `shots`"),
+    ],
+)
+def test_a_cell_fits_its_setup(write_cells, cell_content, changes, message):
+    (path,) = write_cells(cell_content(segmentation={"a": {"AU-PR": 0.5}}, **changes))
+    with pytest.raises(ValueError, match=message):
+        read_cells([path])
+
+
+def test_two_class_cells(write_cells, cell_content):
+    high = few(setup="2cls_highshot", shots=None, draw=None)
+    contents = [cell_content(segmentation={"a": {"AU-PR": 0.5}}, **changes) for changes in (few(), high)]
+    contents[0]["k"] = contents[0].pop("shots")
+    one, other = read_cells(write_cells(*contents))
+    assert (one.task, one.shots, one.draw, one.run) == ("segmentation", 5, 0, (0, 0))
+    assert (other.shots, other.draw, other.run) == (None, None, (0, -1))
+
+
+def test_image_scores_are_one_an_image(write_cells, cell_content):
+    kept = {"a": {"image_scores": {"anomalous": [True, False], "scores": [0.5]}}}
+    (path,) = write_cells(cell_content(classification={"a": {"AU-PR": 0.5}}, more=kept))
+    with pytest.raises(ValueError, match="1 scores for 2 images"):
+        read_cells([path])
 
 
 def test_nan_is_refused(write_cells, cell_content):

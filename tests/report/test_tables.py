@@ -174,6 +174,75 @@ def test_two_class_rows_join_classifier_and_unet(cells, cell_content, options, t
     assert "few-shot draws 0, 1" in (tmp_path / "t.md").read_text()
 
 
+def two_class(cell_content, setup, runs):
+    """The poster's eight rows, both tasks, two objects; SPD adds two points, each draw ten."""
+    for label, spd, labels in ROWS:
+        for detector, task in (("classifier", "classification"), ("U-Net", "segmentation")):
+            for shots, draw in runs:
+                value = 0.5 + 0.02 * (spd == "spd") + 0.1 * (draw or 0)
+                numbers = {o: {"AU-PR": value + d, "AU-ROC": value + d} for o, d in (("a", 0), ("b", 0.02))}
+                yield cell_content(
+                    f"{label.lower()}_{spd}", label=label, spd=spd, labels=labels, setup=setup,
+                    detector=detector, task=task, shots=shots, draw=draw, **{task: numbers},
+                )  # fmt: skip
+
+
+POSTERS = ["Sup", "SimSiam", "SimSiam + SPD", "MoCo", "MoCo + SPD", "SimCLR", "SimCLR + SPD", "Sup + SPD"]
+IN_POSTERS_ORDER = [
+    f"{word.split(' + ')[0].lower()}_{'spd' if 'SPD' in word else 'none'}" for word in POSTERS
+]
+
+
+def test_few_shot_table_stands_beside_the_posters(cells, cell_content, options, tmp_path):
+    contents = two_class(cell_content, "2cls_fewshot", [(k, draw) for k in (5, 10) for draw in range(3)])
+    chosen = options(
+        kind="fewshot", setup="2cls_fewshot", detector=None, rows=IN_POSTERS_ORDER,
+        published=["poster_2cls_fewshot", "paper_values_secondary"],
+    )  # fmt: skip
+    write_table(cells(*contents), "twoclass_fewshot", chosen, tmp_path)
+    rows = Grid((tmp_path / "twoclass_fewshot.html").read_text()).rows
+    assert rows[0] == ["Pre-training", "ImageNet labels", "VisA"]
+    assert rows[1] == ["classification", "segmentation"] and rows[2] == ["5-shot", "10-shot"] * 2
+    assert rows[3] == ["AU-PR", "AU-ROC"] * 4 and rows[4] == ["ours", "published", "difference"] * 8
+    body = rows[5:13]
+    assert [row[0] for row in body] == POSTERS
+    assert body[2][2:5] == ["63.0 ± 10.0 (+2.0)", "56.1", "+6.9"]
+    assert all(row[i] for row in body for i in range(3, 26, 3))  # the poster prints every cell
+    frame = pd.read_csv(tmp_path / "twoclass_fewshot.csv")
+    means = frame[frame["object"] == "mean"]
+    assert len(means) == 8 * 2 * 2 * 2 and set(means["source"]) == {"poster"} and set(means["n"]) == {3}
+    assert "5-shot" in (tmp_path / "twoclass_fewshot_objects.md").read_text()
+
+
+def test_high_shot_table_has_the_few_second_hand_values_there_are(cells, cell_content, options, tmp_path):
+    chosen = options(
+        kind="highshot", setup="2cls_highshot", detector=None, rows=IN_POSTERS_ORDER,
+        published=["paper_values_secondary"],
+    )  # fmt: skip
+    contents = two_class(cell_content, "2cls_highshot", [(None, None)])
+    write_table(cells(*contents), "twoclass_highshot", chosen, tmp_path)
+    rows = Grid((tmp_path / "twoclass_highshot.html").read_text()).rows
+    assert rows[1] == ["classification", "segmentation"] and rows[2] == ["AU-PR", "AU-ROC"] * 2
+    body = {row[0]: row[2:] for row in rows[4:12]}
+    assert list(body) == POSTERS
+    assert body["Sup"] == [
+        "51.0",
+        "97.5†",
+        "−46.5",
+        "51.0",
+        "99.5†",
+        "−48.5",
+        "51.0",
+        "65.1†",
+        "−14.1",
+        "51.0",
+        "",
+        "",
+    ]
+    assert body["SimSiam + SPD"][6:9] == ["53.0 (+2.0)", "59.7†", "−6.7"]
+    assert body["MoCo"] == ["51.0", "", ""] * 4
+
+
 def test_ablation_names_the_backbone_and_the_variant(cells, cell_content, options, tmp_path):
     variants = ["none", "spd", "spd_eta0.5", "spd_eta1.0", "spd_cutpaste", "spd_xent", "spd_mine"]
     contents = [
@@ -254,6 +323,47 @@ def test_footer_holds_provenance_and_the_way_to_rebuild(padim, options, tmp_path
         "snakemake --cores all mytable --config preset=paper",
     ):  # fmt: skip
         assert part in text
+
+
+def test_a_fingerprint_that_is_no_hash_is_shown_whole(cells, cell_content, options, tmp_path):
+    fingerprint = "elpv-dataset 1.0.0.post1"
+    contents = cell_content(
+        classification={"x": {"AU-PR": 0.5}}, provenance={"data_fingerprint": fingerprint}
+    )
+    write_table(cells(contents), "t", options(), tmp_path)
+    assert f"split 555555555555, images {fingerprint}" in (tmp_path / "t.html").read_text()
+
+
+def test_what_a_detector_noted_is_in_the_footer(cells, cell_content, options, tmp_path):
+    notes = {o: {"notes": ["PaDiM: all 8 channels are used."]} for o in "abcde"}
+    values = {o: {"AU-PR": 0.5} for o in "abcde"}
+    write_table(cells(cell_content(classification=values, more=notes)), "t", options(), tmp_path)
+    where = "VisA a with sup, VisA b with sup, VisA c with sup and 2 more"
+    assert f"PaDiM: all 8 channels are used ({where})." in (tmp_path / "t.html").read_text()
+
+
+def test_defect_types_have_rows_of_their_own(cells, cell_content, options, tmp_path):
+    contents = []
+    for name, spd, gain in (("sup", "none", 0), ("sup_spd", "spd", 0.1)):
+        types = {"scratch": {"AU-PR": 0.4 + gain}, "dent": {"AU-PR": 0.6 + gain}}
+        more = {"a": {"by_defect": types}, "b": {"by_defect": {"dent": {"AU-PR": 0.3}}}}
+        values = {"a": {"AU-PR": 0.5}, "b": {"AU-PR": 0.5}}
+        contents.append(cell_content(name, spd=spd, classification=values, more=more))
+    write_table(cells(*contents), "t", options(), tmp_path)
+    text = (tmp_path / "t_objects.md").read_text()
+    assert "## VisA, classification, by defect type, AU-PR" in text
+    rows = markdown_rows(text)
+    assert rows[rows.index(["Object", "Defect type", "Sup", "Sup + SPD"]) + 2 :] == [
+        ["a", "dent", "60.0", "70.0 (+10.0)"], ["a", "scratch", "40.0", "50.0 (+10.0)"],
+        ["b", "dent", "30.0", "30.0 (0.0)"],
+    ]  # fmt: skip
+    assert "scratch" not in (tmp_path / "t.csv").read_text()
+
+
+def test_intervals_say_what_they_redraw(padim, options, tmp_path):
+    write_table(padim(), "t", options(rows=NAMES), tmp_path)
+    # One object, one seed, no scores kept: nothing to redraw, and nothing said of intervals.
+    assert "redraw" not in (tmp_path / "t.md").read_text()
 
 
 def test_names_are_escaped_everywhere(cells, cell_content, options, tmp_path):
@@ -372,12 +482,12 @@ def test_overview_without_published_counts_has_one_column_each(tmp_path):
     assert markdown_rows((tmp_path / "o.md").read_text())[0][3:] == ["train, normal", "test, anomaly"]
 
 
-def test_data_sets_stand_in_the_order_of_the_files_where_options_name_them_otherwise(
-    cells, cell_content, options, tmp_path
-):
-    contents = [cell_content(dataset=d, classification={"x": {"AU-PR": 0.5}}) for d in ("VisA", "MVTec-AD")]
-    write_table(cells(*contents), "t", options(datasets=["visa", "mvtec"]), tmp_path)
-    assert Grid((tmp_path / "t.html").read_text()).rows[0][-2:] == ["VisA", "MVTec-AD"]
+def test_data_sets_stand_in_the_order_of_the_options_and_no_others(cells, cell_content, options, tmp_path):
+    names = ("VisA", "Toy", "MVTec-AD")
+    contents = [cell_content(dataset=name, classification={"x": {"AU-PR": 0.5}}) for name in names]
+    write_table(cells(*contents), "t", options(datasets=["MVTec-AD", "VisA"]), tmp_path)
+    assert Grid((tmp_path / "t.html").read_text()).rows[0][-2:] == ["MVTec-AD", "VisA"]
+    assert "Toy" not in (tmp_path / "t.csv").read_text()
 
 
 def test_detector_and_setup_must_fit():

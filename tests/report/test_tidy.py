@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spd.metrics.aggregate import PairedScores, bootstrap_image_effects
+from spd.metrics.image import image_metrics
 from spd.report.cells import Cell
 from spd.report.options import TableOptions
-from spd.report.tidy import COLUMNS, tidy
+from spd.report.tidy import COLUMNS, resampled, tidy
 
 CONTRACT = (
     "table,dataset,object,setup,detector,profile,method,spd,backbone,shots,task,metric,value,std,n,ci_low,"
@@ -149,7 +151,8 @@ def test_cells_of_other_tables_are_left_out(pair, cells, cell_content, options):
         cell_content("vit", classification={"a": {"AU-PR": 0.1}}),
         cell_content(detector="PatchCore", classification={"a": {"AU-PR": 0.1}}),
         cell_content(profile="full", classification={"a": {"AU-PR": 0.1}}),
-        cell_content(setup="2cls_highshot", classification={"a": {"AU-PR": 0.1}}),
+        cell_content(setup="2cls_highshot", detector="classifier", classification={"a": {"AU-PR": 0.1}}),
+        cell_content(dataset="MVTec-AD", classification={"a": {"AU-PR": 0.1}}),
     )
     pd.testing.assert_frame_equal(tidy([*foreign, *pair], "t", options()), tidy(pair, "t", options()))
 
@@ -246,6 +249,72 @@ def test_second_hand_values_say_so_and_the_poster_wins(cells, cell_content, opti
     sup = row(frame, object="mean", method="Sup")
     assert sup.published == 11.4 and sup.source.startswith("secondary")
     assert row(frame, object="mean", method="SimSiam").source == "poster"
+
+
+@pytest.fixture
+def scored_pair(cell_content):
+    """One seed, two objects, without and with SPD; cells that kept their image scores, and their labels."""
+    labels = [False] * 20 + [True] * 20
+
+    def one(name, spd, gain, labels=labels):
+        scores = {
+            o: np.random.default_rng(i).normal(size=40).astype(np.float32) + gain * np.array(labels)
+            for i, o in enumerate("ab")
+        }
+        metrics = {o: image_metrics(s, np.array(labels)) for o, s in scores.items()}
+        kept = {
+            o: {"image_scores": {"anomalous": labels, "scores": [float(x) for x in s]}}
+            for o, s in scores.items()
+        }
+        return cell_content(name, spd=spd, classification=metrics, more=kept)
+
+    return one
+
+
+def test_effects_on_image_metrics_redraw_test_images_where_scores_are_kept(cells, scored_pair, options):
+    contents = [scored_pair("sup", "none", 0.5), scored_pair("sup_spd", "spd", 1.0)]
+    frame = tidy(cells(*contents), "t", options())
+    for metric in ("AU-PR", "AU-ROC", "AP", "F1-max"):
+        a, mean = (row(frame, spd="spd", object=o, metric=metric) for o in ("a", "mean"))
+        assert resampled(a.note) == "images" and resampled(mean.note) == "objects, images"
+        assert a.delta_ci_low < a.delta < a.delta_ci_high
+        scores = [content["objects"]["a"]["image_scores"] for content in contents]
+        pair = PairedScores(np.array(scores[0]["anomalous"]), *(np.array(s["scores"]) for s in scores))
+        alone = bootstrap_image_effects({(0, 0, "a"): pair})[metric].mean
+        assert a.delta == pytest.approx(100 * alone.value)  # the cells' metrics, and those of the scores
+        assert a.delta_ci_high - a.delta_ci_low == pytest.approx(
+            100 * (alone.ci_high - alone.ci_low), rel=0.3
+        )
+    for content in contents:
+        content["objects"]["b"]["image_scores"] = None
+    without = row(tidy(cells(*contents), "t", options()), spd="spd", object="mean", metric="AU-PR")
+    assert resampled(without.note) == "objects"
+
+
+def test_an_object_of_one_class_takes_no_part_in_the_redrawing(cells, scored_pair, options):
+    contents = [scored_pair("sup", "none", 0.5), scored_pair("sup_spd", "spd", 1.0)]
+    for content in contents:
+        content["objects"]["b"]["image_scores"]["anomalous"] = [True] * 40
+        content["objects"]["b"]["classification"] = dict.fromkeys(("AU-PR", "AU-ROC", "AP", "F1-max"))
+    frame = tidy(cells(*contents), "t", options())
+    mean = row(frame, spd="spd", object="mean", metric="AU-PR")
+    assert mean.note.startswith("Mean over 1 of 2 objects") and resampled(mean.note) == "images"
+    assert mean.delta_ci_low < mean.delta < mean.delta_ci_high
+
+
+def test_sides_scored_on_different_images_are_refused(cells, scored_pair, options):
+    other = [True] * 20 + [False] * 20
+    contents = [scored_pair("sup", "none", 0.5), scored_pair("sup_spd", "spd", 1.0, other)]
+    with pytest.raises(ValueError, match=r"table t: sup_spd.*object a: .*different test images"):
+        tidy(cells(*contents), "t", options())
+
+
+def test_without_intervals_the_values_are_the_same(cells, scored_pair, options):
+    contents = [scored_pair("sup", "none", 0.5), scored_pair("sup_spd", "spd", 1.0)]
+    quick, whole = (tidy(cells(*contents), "t", options(), intervals=i) for i in (False, True))
+    for column in ("value", "std", "n", "delta"):
+        pd.testing.assert_series_equal(quick[column], whole[column])
+    assert quick[["ci_low", "ci_high", "delta_ci_low", "delta_ci_high"]].isna().all(axis=None)
 
 
 def test_few_shot_draws_are_runs(cells, cell_content, options):
