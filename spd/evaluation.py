@@ -38,9 +38,10 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Runs a 1-class detector on every object of an image cache and returns what a table needs.
 
-    Returns object -> {n_train, n_test_normal, n_test_anomaly, classification, segmentation, by_defect,
-    notes}; metrics are fractions in [0, 1], None where undefined; segmentation is None for an object
-    without masks.
+    Returns object -> {n_train, n_test_normal, n_test_anomaly, classification, segmentation, image_scores,
+    by_defect, notes}; metrics are fractions in [0, 1], None where undefined; segmentation is None for an
+    object without masks; `image_scores` ({anomalous, scores}, by test image) is what intervals redraw, None
+    where a score is infinite.
     `maps_path` receives, per object, `NAME/maps` float16 (N, H, W) and `NAME/scores` float32 (N,) of the test
     images, and what the fit drew: PaDiM's `NAME/channels`, PatchCore's `NAME/coreset` (int64). Maps are kept
     for pictures: metrics are computed from the float32 maps before. float16 keeps 11 bits of a score;
@@ -92,6 +93,14 @@ def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray)
         "n_test_anomaly": int(anomalous.sum()),
         "classification": image_metrics(scores, anomalous, names=files),
         "segmentation": None if masks is None else pixel_metrics(maps, masks, names=files),
+        "image_scores": _kept(scores, anomalous),
         # Defect types are named by the data set, or not at all.
         "by_defect": image_metrics_by_defect(scores[known], anomalous[known], list(rows["defect"][known])),
     }
+
+
+def _kept(scores: np.ndarray, anomalous: np.ndarray) -> dict[str, list] | None:
+    if not np.isfinite(scores).all():  # JSON has no infinity
+        return None
+    # Nine digits hold a float32.
+    return {"anomalous": anomalous.tolist(), "scores": [float(f"{score:.9g}") for score in scores]}

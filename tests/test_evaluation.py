@@ -81,6 +81,9 @@ def test_cells_hold_what_the_detector_and_scikit_learn_say(stage, tmp_path):
         average_precision_score(masks.ravel(), maps.ravel()), abs=1e-12
     )
     assert set(gear["by_defect"]) == {"dent", "spot"}
+    kept = gear["image_scores"]
+    assert kept["anomalous"] == labels.tolist()
+    np.testing.assert_array_equal(np.array(kept["scores"], np.float32), scores)  # every bit
 
 
 def test_object_without_masks_has_no_segmentation(stage, tmp_path):
