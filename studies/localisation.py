@@ -1,4 +1,4 @@
-"""Where in a backbone's maps a local change is seen: AU-ROC of |f(x) - f(SmoothBlend x)| against the patch."""
+"""Where a backbone's maps see a local change: AU-ROC of |f(x) - f(SmoothBlend x)| against the patch."""
 
 import numpy as np
 import torch
@@ -28,11 +28,11 @@ def localisation(
     """Pixel AU-ROC in [0, 1] per stage and of all stages together (`all`), over the images at `indices`.
 
     A stage's map is the distance over channels, each in units of its standard deviation over images and
-    places, made as large as the image (bilinear). `jitter_STAGE`: the changed image has the weak view's colour
-    jitter too, so that a stage has to see the patch against a global change; geometry is left alone, or places
-    would not correspond. Positive are the patch's own pixels. Ours.
+    places, made as large as the image (bilinear). `jitter_STAGE`: the changed image has the weak view's
+    colour jitter too, so that a stage has to see the patch against a global change; geometry is left alone,
+    or places would not correspond. Positive are the patch's own pixels. Ours.
     """
-    model, metadata = load(backbone_path)
+    model, _metadata = load(backbone_path)
     network = StageNetwork(model, stages).eval()
     size = views.weak.size
     maps: dict[str, list[np.ndarray]] = {}

@@ -1,11 +1,11 @@
 """Does the SPD term do what it says? Local against global sensitivity of small networks, paired by seed.
 
-    SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.mechanism      # about an hour of one core; resumable
-    python -m studies.mechanism --report                                     # docs/mechanism.md from what is there
+    SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.mechanism    # half an hour of one core; resumable
+    python -m studies.mechanism --report                                   # docs/mechanism.md from what is there
 
 Runs that share a seed share the initial weights, the order of images, the strong views and the held-out
-images; they differ in the term alone. Runs go seed by seed, so that whenever the study stops all configurations
-have (nearly) the same seeds. Without SPD_DATA the images are generated ones.
+images; they differ in the term alone. Runs go seed by seed, so that whenever the study stops all
+configurations have (nearly) the same seeds. Without SPD_DATA the images are generated ones.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from studies.pictures import pictures
 RESULTS = Path("results/studies/mechanism.jsonl")
 ARCHITECTURE = "resnet10_w16"
 STAGES = ("layer1", "layer2", "layer3")  # what PaDiM reads
-SIZE = 40
-CANVAS = 56
+SIZE = 32
+CANVAS = 48
 SEEDS = 5
 
 VIEWS = {
@@ -48,7 +48,7 @@ VIEWS = {
 }
 COMMON = {
     "batch": 64,
-    "steps": 400,
+    "steps": 300,
     "held_out": 0.2,
     "probe_neighbours": 20,
     "log_interval": 25,

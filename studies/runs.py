@@ -1,5 +1,5 @@
-"""Results of a study's runs: one JSON line a run, added when the run ends, so that a study can be stopped at any
-time and goes on where it was."""
+"""Results of a study's runs: one JSON line a run, added when the run ends, so that a study can be stopped at
+any time and goes on where it was."""
 
 import hashlib
 import json

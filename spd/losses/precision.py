@@ -2,8 +2,10 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
+from torch.amp.autocast_mode import is_autocast_available
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -15,7 +17,8 @@ def at_least_float32(loss: Callable) -> Callable:
     @functools.wraps(loss)
     def wrapped(*arguments):
         device = next(a.device.type for a in arguments if isinstance(a, torch.Tensor))
-        with torch.autocast(device, enabled=False):
+        off = torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext()
+        with off:
             return loss(
                 *(a.float() if isinstance(a, torch.Tensor) and a.dtype in HALF else a for a in arguments)
             )
