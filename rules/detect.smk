@@ -16,6 +16,9 @@ rule detect:
     benchmark:
         f"{RESULTS}/benchmarks/detect/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
     threads: experiment.compute.threads
+    resources:
+        # Not a param: where features are copied to changes no number.
+        scratch=experiment.compute.scratch or "",
     params:
         preset=experiment.preset,
         row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(

@@ -15,7 +15,7 @@ rule features:
         f"{RESULTS}/benchmarks/features/{{dataset}}-{{setup}}-{{geometry}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
     threads: experiment.compute.threads
     resources:
-        gpu=experiment.compute.gpus,
+        gpu=min(1, experiment.compute.gpus),
     params:
         stages=lambda wc: stages(wc.pretraining),
         options=experiment.features.model_dump(mode="json"),

@@ -102,6 +102,19 @@ def initial_weights(name, seed):
     return [f"{RESULTS}/backbones/{start}/seed{seed if seed in seeds else seeds[0]}.safetensors"]
 
 
+def training_resources():
+    """What one training asks of Snakemake and of Slurm; several nodes are one `srun` of the job itself."""
+    nodes, gpus = experiment.compute.nodes, experiment.compute.gpus
+    # Warn a training before its time limit, so that it saves and goes on later (workflow_scripts/launch.py).
+    extra = [f"--signal=TERM@{experiment.compute.grace_seconds}"]
+    resources = {"nodes": nodes, "gpu": nodes * gpus}
+    if nodes > 1:
+        resources |= {"mpi": "srun", "tasks": nodes, "tasks_per_gpu": 0}
+        extra.append("--ntasks-per-node=1")
+        extra += [f"--gpus-per-node={gpus}"] if gpus else []
+    return {**resources, "slurm_extra": " ".join(extra)}
+
+
 def stages(name):
     """Stages that detectors read from a pre-training's backbone, shallow to deep."""
     row = experiment.pretrainings[name]

@@ -36,7 +36,7 @@ rule pretrain:
         pretraining=pattern(TRAINED),
     threads: experiment.compute.threads
     resources:
-        gpu=experiment.compute.gpus,
+        **training_resources(),
     params:
         row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(
             mode="json", include={"label", "spd", "labels"}

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from job import running
+from staging import staged
 
 with running(snakemake):
     from spd.backbones.files import read_metadata
@@ -15,13 +16,14 @@ with running(snakemake):
     at, row, preset = snakemake.wildcards, snakemake.params.row, snakemake.params.preset
     seed = int(at.seed)
     backbone = read_metadata(snakemake.input.backbone)
-    objects = evaluate(
-        at.detector,
-        OPTIONS[at.detector](**snakemake.params.options),
-        snakemake.input.images,
-        snakemake.input.features,
-        snakemake.output.maps,
-    )
+    with staged(snakemake.input.features, snakemake.resources.get("scratch")) as features:
+        objects = evaluate(
+            at.detector,
+            OPTIONS[at.detector](**snakemake.params.options),
+            snakemake.input.images,
+            features,
+            snakemake.output.maps,
+        )
     key = f"cell/{at.dataset}/{at.setup}/{at.detector}-{at.profile}/{at.part}/{at.pretraining}/seed{seed}"
     provenance = {
         "preset": preset,

@@ -1,6 +1,6 @@
 """Runs a backbone over an image cache and keeps the stages that detectors read."""
 
-from job import running
+from job import cpus, running
 
 with running(snakemake):
     from spd.features.extraction import extract
@@ -13,5 +13,5 @@ with running(snakemake):
         snakemake.output[0],
         **snakemake.params.options,
         device=None if device == "auto" else device,
-        threads=snakemake.threads,
+        threads=cpus(snakemake),
     )

@@ -2,7 +2,7 @@
 
 from urllib.parse import unquote
 
-from job import running
+from job import cpus, running
 
 with running(snakemake):
     from spd.datasets.manifest import read
@@ -15,5 +15,5 @@ with running(snakemake):
         None if part == "all" else [unquote(part)],
         GeometryOptions(**snakemake.params.geometry),
         snakemake.output[0],
-        workers=snakemake.threads,
+        workers=cpus(snakemake),
     )

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from launch import is_rank
+
 from spd.locks import only_one
 
 ECHO_SECONDS = 10
@@ -56,7 +58,10 @@ class _Log(io.TextIOBase):
 def running(snakemake: Any) -> Iterator[_Log]:
     """Runs the body of a script. A failure ends the process with status 1 after one line on the terminal
     that says why, the end of the log, its path, and the command that runs just this job again."""
-    _limit_threads(snakemake.threads)
+    _limit_threads(cpus(snakemake))
+    if is_rank():
+        yield sys.stderr  # the process that runs torchrun writes the log
+        return
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     label = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
@@ -93,6 +98,11 @@ def running(snakemake: Any) -> Iterator[_Log]:
 
 def _digest(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()[:16]
+
+
+def cpus(snakemake: Any) -> int:
+    """CPUs of this job. On a cluster `cpus_per_task` says it: `threads` is cut to the login node's cores."""
+    return int(snakemake.resources.get("cpus_per_task", snakemake.threads))
 
 
 def _command(snakemake: Any) -> str:

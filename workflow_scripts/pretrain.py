@@ -1,8 +1,10 @@
 """Pre-trains one backbone."""
 
+import sys
 from pathlib import Path
 
-from job import running
+from job import cpus, running
+from launch import launch
 
 with running(snakemake):
     import json
@@ -17,21 +19,26 @@ with running(snakemake):
     name, row, seed = snakemake.wildcards.pretraining, snakemake.params.row, int(snakemake.wildcards.seed)
     recipe, spd = parse_recipe(snakemake.params.recipe), SPDOptions(**snakemake.params.spd)
     code = code_version(Path(snakemake.scriptdir) / "pretrain.py")
-    pretrain(
-        open_packed(snakemake.input.corpus, read(snakemake.input.manifest)),
-        architecture=snakemake.params.architecture,
-        recipe=recipe,
-        spd=spd,
-        seed=seed,
-        backbone_path=snakemake.output.backbone,
-        history_path=snakemake.output.history,
-        # Beside the outputs and undeclared: Snakemake deletes what a failed job declared.
-        checkpoint_path=Path(snakemake.output.backbone).with_suffix(".checkpoint"),
-        init=snakemake.input.init or None,
-        device=snakemake.params.device,
-        threads=snakemake.threads,
-        provenance=code,
-    )
+    nodes, gpus = snakemake.resources.nodes, snakemake.resources.gpu
+
+    def train():
+        pretrain(
+            open_packed(snakemake.input.corpus, read(snakemake.input.manifest)),
+            architecture=snakemake.params.architecture,
+            recipe=recipe,
+            spd=spd,
+            seed=seed,
+            backbone_path=snakemake.output.backbone,
+            history_path=snakemake.output.history,
+            # Beside the outputs and undeclared: Snakemake deletes what a failed job declared.
+            checkpoint_path=Path(snakemake.output.backbone).with_suffix(".checkpoint"),
+            init=snakemake.input.init or None,
+            device=snakemake.params.device,
+            threads=max(1, cpus(snakemake) // max(1, gpus // nodes)),
+            provenance=code,
+        )
+
+    launch(train, sys.argv[0], nodes=nodes, gpus=gpus)
     last = json.loads(Path(snakemake.output.history).read_text().splitlines()[-1])
     write_record(
         snakemake.output.record,

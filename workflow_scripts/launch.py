@@ -1,0 +1,144 @@
+"""How a training starts and how it goes on: one process or torchrun's ranks, and preempted jobs wait again.
+
+A training that is asked to stop (SIGTERM, from Slurm or from a user) saves and ends with status 75. In a
+Slurm job that nobody cancelled - a time limit that comes near, a preemption - the job then puts itself back
+into the queue under its own id: Snakemake sees it wait and run again, counts no failure, and the training
+continues from its checkpoint. A cancelled job stays away: that is a failure like any other, which Snakemake
+retries.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PREEMPTED = os.EX_TEMPFAIL  # spd.pretrain.PREEMPTED, known before torch is imported
+
+
+def is_rank() -> bool:
+    """Whether torchrun has started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def launch(train: Callable[[], Any], script: str, *, nodes: int, gpus: int) -> None:
+    """Calls `train`, here or in each of torchrun's ranks; returns when the training is complete.
+
+    script: the file that runs, which each rank runs again; it calls `launch` with the same arguments and then
+    finds itself a rank. nodes: of this Slurm job. gpus: on all nodes together; a rank each, and one rank a
+    node where there is none. Raises RuntimeError where ranks failed, SystemExit(75) after a preemption, and
+    ValueError for nodes without Slurm.
+    """
+    ranks = max(1, gpus // nodes)
+    if is_rank():
+        with _marked_when_preempted():
+            train()
+        sys.exit(0)
+    if nodes * ranks == 1:
+        with _queued_again_when_preempted():
+            train()
+        return
+    if nodes > 1 and "SLURM_JOB_ID" not in os.environ:
+        raise ValueError(
+            f"compute.nodes: {nodes} nodes need Slurm (--profile slurm); 1 uses this machine alone"
+        )
+    if nodes > 1 and "SLURM_ARRAY_TASK_ID" in os.environ:
+        # The plugin would run the array's first training in each of its tasks.
+        raise ValueError("slurm-array-jobs: leave pretrain out of it where compute.nodes is more than 1")
+    with _queued_again_when_preempted():
+        _run_ranks(script, nodes, ranks)
+
+
+def torchrun(script: str, nodes: int, ranks: int, job: str | None) -> list[str]:
+    """The command that starts `ranks` processes on each of `nodes` nodes; `job`: the Slurm job's id."""
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}", "--max-restarts=0"]
+    if nodes == 1:
+        return [*command, "--standalone", script]
+    # The job's script runs on its first node. A port of the job's own: another job may share the node.
+    meeting = f"{socket.gethostname()}:{20000 + int(job) % 20000}"
+    step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    return [
+        *step,
+        *command,
+        f"--nnodes={nodes}",
+        f"--rdzv-id={job}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={meeting}",
+        script,
+    ]
+
+
+def _run_ranks(script: str, nodes: int, ranks: int) -> None:
+    job = os.environ.get("SLURM_JOB_ID")
+    marker = Path(f"{script}.preempted")  # beside the script, where every node sees it
+    command = torchrun(script, nodes, ranks, job)
+    print(" ".join(command), file=sys.stderr)
+    # The ranks are asked to stop by the same signal: wait for them to save.
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: None)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "SPD_PREEMPTED": str(marker)},
+    )
+    for chunk in iter(lambda: process.stdout.read1(65536), b""):
+        sys.stderr.write(chunk.decode("utf-8", "backslashreplace"))
+    status = process.wait()
+    if status and marker.exists():
+        marker.unlink()
+        raise SystemExit(PREEMPTED)
+    if status:
+        raise RuntimeError(
+            f"a rank failed (torchrun ended with status {status}); the log above its traceback says why"
+        )
+
+
+@contextlib.contextmanager
+def _marked_when_preempted() -> Iterator[None]:
+    """torchrun ends with status 1 whatever its ranks end with, so a file says that they were preempted."""
+    try:
+        yield
+    except SystemExit as leaving:
+        if leaving.code == PREEMPTED and os.environ.get("RANK") == "0":
+            Path(os.environ["SPD_PREEMPTED"]).touch()
+        raise
+
+
+@contextlib.contextmanager
+def _queued_again_when_preempted() -> Iterator[None]:
+    """Ends with status 75 at SIGTERM and SIGUSR1, before and after the training too, and goes on later."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit(PREEMPTED)
+
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, leave)
+    try:
+        yield
+    except SystemExit as leaving:
+        if leaving.code == PREEMPTED and "SLURM_JOB_ID" in os.environ:
+            _queue_again(os.environ["SLURM_JOB_ID"])
+        raise
+    finally:
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _queue_again(job: str) -> None:
+    found = subprocess.run(["scontrol", "show", "job", "--oneliner", job], capture_output=True, text=True)
+    state = re.search(r"\bJobState=(\w+)", found.stdout)
+    if state is not None and state[1] == "CANCELLED":
+        print(
+            f"Slurm job {job} was cancelled: the training is saved and waits to be started again",
+            file=sys.stderr,
+        )
+        return
+    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    said = "is queued again" if done.returncode == 0 else f"could not be queued again: {done.stderr.strip()}"
+    print(f"Slurm job {job} {said}", file=sys.stderr)
