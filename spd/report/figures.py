@@ -98,25 +98,53 @@ def qualitative(panels: Sequence[Panel], path: str | Path, *, title: str = "", f
         return _save(figure, path)
 
 
-def score_curves(
-    curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], path: str | Path, *, title: str = ""
-) -> Path:
-    """ROC and precision-recall curves side by side.
+Curves = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]  # legend label -> kind -> (x, y)
+_AXES = {
+    "ROC": ("false positive rate", "true positive rate"),
+    "PR": ("recall", "precision"),
+    "PRO": ("false positive rate", "mean per-region overlap"),
+}
 
-    curves: legend label -> `{"ROC": (fpr, tpr), "PR": (recall, precision)}` as spd.metrics.curves gives them;
-    either may be missing (one class only). Raises ValueError without any curve.
+
+def score_curves(levels: Mapping[str, Curves], path: str | Path, *, title: str = "") -> Path:
+    """Curves side by side, a row a level: ROC and precision-recall of images; of pixels also PRO, whole.
+
+    levels: `images`, `pixels` or both -> legend label -> `{"ROC": (fpr, tpr), "PR": (recall, precision),
+    "PRO": (fpr, mean per-region overlap)}` as spd.metrics.curves gives them; any may be missing (one class
+    only, no masks). Raises ValueError without any curve.
     """
-    if not any(curves.values()):
+    rows = {
+        level: [kind for kind in _AXES if any(kind in pair for pair in curves.values())]
+        for level, curves in levels.items()
+        if any(curves.values())
+    }
+    if not rows:
         raise ValueError("no curves: every label has one class only")
+    width = max(map(len, rows.values()))
     with _style():
-        figure = Figure(figsize=(9, 4.4), layout="constrained")
-        words = {"ROC": ("false positive rate", "true positive rate"), "PR": ("recall", "precision")}
-        for place, (kind, (x, y)) in zip(figure.subplots(1, 2), words.items(), strict=True):
-            for i, (label, pair) in enumerate(curves.items()):
-                if kind in pair:
-                    place.plot(*pair[kind], label=label, **_line(i))
-            place.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x, ylabel=y, title=kind, box_aspect=1)
-        figure.axes[0].legend(fontsize=8, loc="lower right")
+        figure = Figure(figsize=(4.4 * width, 4.2 * len(rows) + 0.3), layout="constrained")
+        places = figure.subplots(len(rows), width, squeeze=False)
+        for row, (level, kinds) in zip(places, rows.items(), strict=True):
+            for place, kind in zip(row, kinds, strict=False):
+                for i, (label, pair) in enumerate(levels[level].items()):
+                    if kind in pair:
+                        place.plot(*pair[kind], label=label, **_line(i))
+                x, y = _AXES[kind]
+                place.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x, ylabel=y, box_aspect=1)
+                place.set_title(f"{kind}, {level}")
+                if kind == "PRO":
+                    place.axvline(0.3, color="0.4", linestyle=":", linewidth=1)
+                    place.annotate("AU-PRO: left of this", (0.31, 0.02), fontsize=7, color="0.3")
+            for place in row[len(kinds) :]:
+                place.set_axis_off()
+        # Beside the curves where a row has room, else inside its first panel.
+        first = next(iter(rows))
+        room = places[0, -1] if len(rows[first]) < width else None
+        handles = places[0, 0].get_legend_handles_labels()
+        if room is not None:
+            room.legend(*handles, fontsize=8, loc="center left", frameon=False)
+        else:
+            places[0, 0].legend(*handles, fontsize=8, loc="lower right")
         figure.suptitle(title, fontsize=11)
         return _save(figure, path)
 

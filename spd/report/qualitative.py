@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from spd.metrics.curves import image_curves
+import numpy as np
+
+from spd.metrics.curves import image_curves, pixel_curves
 from spd.report.cases import RULE
 from spd.report.figures import panels_of_object, pretraining_curves, qualitative, read_history, score_curves
 from spd.report.scored import (
@@ -26,11 +28,10 @@ def write_figures(
 
     `<data set>/<object>/<setup>-<detector>-<profile>-<pre-training>.png`: image, mask, heat map without and
     with SPD, for each pre-training with SPD that has a partner without. `...-curves.png`: ROC and
-    precision-recall curves of the image scores of all pre-trainings. `pretraining.png`: the histories (label
-    -> JSON lines), if there are any. An object without anomalous test images has no figure, but
-    `out` is there in any case. `footer` is put
-    below the qualitative figures after the rule by which images were chosen. Raises ValueError as read_object
-    does.
+    precision-recall curves of the images of all pre-trainings, and of their pixels with the whole PRO curve
+    where the object has masks. `pretraining.png`: the histories (label -> JSON lines), if there are any. An
+    object without anomalous test images has no figure, but `out` is there in any case. `footer` is put below
+    the qualitative figures after the rule by which images were chosen. Raises ValueError as read_object does.
     """
     out, paths = Path(out), []
     out.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,11 @@ def _pair(
 
 
 def _curves(view: View, name: str, tested: ObjectImages, found: list[Method], path: Path) -> list[Path]:
-    curves = {m.label: image_curves(tested.scores[m.name], tested.anomalous) for m in found}
-    if not any(curves.values()):
+    levels = {"images": {m.label: image_curves(tested.scores[m.name], tested.anomalous) for m in found}}
+    if tested.masks is not None:
+        # The kept maps have 11 bits: enough for a picture, and no number comes from here.
+        maps = {m.label: np.asarray(tested.maps[m.name], np.float32) for m in found}
+        levels["pixels"] = {label: pixel_curves(each, tested.masks) for label, each in maps.items()}
+    if not any(curve for curves in levels.values() for curve in curves.values()):
         return []
-    return [score_curves(curves, path, title=f"{name} ({view.title}): image scores")]
+    return [score_curves(levels, path, title=f"{name} ({view.title})")]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spd.metrics.curves import pixel_curves
 from spd.report.figures import (
     Panel,
     panels_of_object,
@@ -42,7 +43,11 @@ CURVES = {
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_the_same_input_gives_the_same_bytes(panels, tmp_path, suffix):
-    for draw, content in ((qualitative, panels), (score_curves, CURVES), (pretraining_curves, HISTORIES)):
+    for draw, content in (
+        (qualitative, panels),
+        (score_curves, {"images": CURVES}),
+        (pretraining_curves, HISTORIES),
+    ):
         one = draw(content, tmp_path / f"one.{suffix}", title="a_b $ <c>").read_bytes()
         two = draw(content, tmp_path / f"two.{suffix}", title="a_b $ <c>").read_bytes()
         assert one == two
@@ -96,7 +101,7 @@ def test_both_heat_maps_share_one_colour_scale(tmp_path):
 
 
 def test_curves_hold_the_points_given(tmp_path):
-    path = score_curves(CURVES, tmp_path / "a.svg")
+    path = score_curves({"images": CURVES}, tmp_path / "a.svg")
     tree = ET.parse(path)
     assert len(tree.findall(f".//{SVG}g[@id='axes_1']")) == 1
     # A curve of n corners is a path of n points: two ROC curves of three, one PR curve of two.
@@ -107,13 +112,26 @@ def test_curves_hold_the_points_given(tmp_path):
     assert 3 in dashes and 2 in dashes
 
 
+def test_pixels_have_a_row_of_their_own_with_the_whole_pro_curve(tmp_path):
+    rng = np.random.default_rng(0)
+    masks = np.zeros((3, 16, 16), np.uint8)
+    masks[1:, 4:9, 4:9] = 1
+    pixels = {"Sup": pixel_curves((rng.random(masks.shape) + masks).astype(np.float32), masks)}
+    text = score_curves({"images": CURVES, "pixels": pixels}, tmp_path / "a.svg").read_text()
+    for title in ("ROC, images", "PR, images", "ROC, pixels", "PR, pixels", "PRO, pixels"):
+        assert f"<!-- {title} -->" in text
+    assert "PRO, images" not in text and "mean per-region overlap" in text
+    # To a false positive rate of 1, although AU-PRO ends at 0.3.
+    assert (pixels["Sup"]["PRO"].x[0], pixels["Sup"]["PRO"].x[-1]) == (0, 1)
+
+
 def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no panels"):
         qualitative([], tmp_path / "a.png")
     with pytest.raises(ValueError, match="no curves"):
-        score_curves({"x": {}}, tmp_path / "a.png")
+        score_curves({"images": {"x": {}}}, tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"\.png or \.svg"):
-        score_curves(CURVES, tmp_path / "a.pdf")
+        score_curves({"images": CURVES}, tmp_path / "a.pdf")
     assert not list(tmp_path.iterdir())
 
 
