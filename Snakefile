@@ -31,6 +31,7 @@ RESULTS = f"results/{experiment.preset}"
 
 
 include: "rules/lock.smk"
+include: "rules/cluster.smk"
 include: "rules/layout.smk"
 include: "rules/data.smk"
 include: "rules/pretrain.smk"

@@ -14,10 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+QUEUE_AGAIN_ATTEMPTS = 180  # while slurmctld is away: half an hour
 PREEMPTED = os.EX_TEMPFAIL  # spd.pretrain.PREEMPTED, known before torch is imported
 
 
@@ -40,8 +42,7 @@ def launch(train: Callable[[], Any], script: str, *, nodes: int, gpus: int) -> N
             train()
         sys.exit(0)
     if nodes * ranks == 1:
-        with _queued_again_when_preempted():
-            train()
+        train()
         return
     if nodes > 1 and "SLURM_JOB_ID" not in os.environ:
         raise ValueError(
@@ -50,8 +51,7 @@ def launch(train: Callable[[], Any], script: str, *, nodes: int, gpus: int) -> N
     if nodes > 1 and "SLURM_ARRAY_TASK_ID" in os.environ:
         # The plugin would run the array's first training in each of its tasks.
         raise ValueError("slurm-array-jobs: leave pretrain out of it where compute.nodes is more than 1")
-    with _queued_again_when_preempted():
-        _run_ranks(script, nodes, ranks)
+    _run_ranks(script, nodes, ranks)
 
 
 def torchrun(script: str, nodes: int, ranks: int, job: str | None) -> list[str]:
@@ -111,8 +111,14 @@ def _marked_when_preempted() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _queued_again_when_preempted() -> Iterator[None]:
-    """Ends with status 75 at SIGTERM and SIGUSR1, before and after the training too, and goes on later."""
+def queued_again_when_preempted() -> Iterator[None]:
+    """Ends with status 75 at SIGTERM and SIGUSR1, before and after the training too, and goes on later.
+
+    Entered first of all: importing torch takes seconds, in which a preemption may come.
+    """
+    if is_rank():
+        yield
+        return
 
     def leave(*_: object) -> None:
         raise SystemExit(PREEMPTED)
@@ -139,6 +145,10 @@ def _queue_again(job: str) -> None:
             file=sys.stderr,
         )
         return
-    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    for _ in range(QUEUE_AGAIN_ATTEMPTS):
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+        if "Unable to contact slurm controller" not in done.stderr:
+            break
+        time.sleep(10)
     said = "is queued again" if done.returncode == 0 else f"could not be queued again: {done.stderr.strip()}"
     print(f"Slurm job {job} {said}", file=sys.stderr)

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from job import cpus, running
-from launch import launch
+from launch import launch, queued_again_when_preempted
 
-with running(snakemake):
+with running(snakemake), queued_again_when_preempted():
     import json
 
     from spd.corpus import open_packed
