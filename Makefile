@@ -12,7 +12,7 @@ CORES ?= all
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help demo test test-paper lint ui lock clean
+.PHONY: help demo test test-paper test-parity lint ui lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,10 @@ test: $(VENV)/.test lint ## Install what tests need, then run them
 
 test-paper: $(VENV)/.test ## Two real steps of each of the paper's 16 pre-trainings (full networks, 224 px)
 	$(BIN)/python -m pytest tests/paper -m paper
+
+test-parity: $(VENV)/.parity ## Compare with the peers themselves (anomalib, lightly)
+	$(BIN)/python -c 'import anomalib.models, lightly.loss'
+	$(BIN)/python -m pytest -m parity
 
 lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/ruff check .
@@ -68,5 +72,13 @@ ifeq ($(LOCKED),y)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
 else
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo,dev]'
+endif
+	@touch $@
+
+$(VENV)/.parity: pyproject.toml requirements/parity.txt $(VENV)/.test | $(BIN)/python
+ifeq ($(LOCKED),y)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/parity.txt
+else
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo,dev,parity]'
 endif
 	@touch $@
