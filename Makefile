@@ -12,7 +12,7 @@ CORES ?= all
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help demo test test-paper test-parity lint ui lock clean
+.PHONY: help demo test test-paper test-parity lint ui docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,11 @@ ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
 	@echo "MLflow: http://127.0.0.1:5000 (Ctrl-C ends it)"
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///$(CURDIR)/results/$(PRESET)/mlflow/mlflow.db
+
+docs: $(VENV)/.docs ## Build the documentation into build/docs; a warning is an error
+	$(BIN)/python docs/reference.py
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
+	@echo "Documentation: build/docs/index.html"
 
 lock: ## Resolve the lock files anew (in a virtual environment of its own)
 	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q --upgrade pip
@@ -80,5 +85,13 @@ ifeq ($(LOCKED),y)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/parity.txt
 else
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo,dev,parity]'
+endif
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.test | $(BIN)/python
+ifeq ($(LOCKED),y)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+else
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo,dev,docs]'
 endif
 	@touch $@

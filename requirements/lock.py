@@ -14,7 +14,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PINS = ["torch==2.14.1", "torchvision==0.29.1"]
-LOCKS = {"demo.txt": "cpu,demo", "test.txt": "cpu,demo,dev", "parity.txt": "cpu,demo,dev,parity"}
+LOCKS = {
+    "demo.txt": "cpu,demo",
+    "test.txt": "cpu,demo,dev",
+    "docs.txt": "cpu,demo,dev,docs",
+    "parity.txt": "cpu,demo,dev,parity",
+}
 
 
 def lock(extras: str, constraints: Path | None) -> str:
