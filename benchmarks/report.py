@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def machine() -> str:
@@ -32,18 +32,19 @@ def machine() -> str:
     return f"{model}, {cores}, Python {platform.python_version()}, {', '.join(versions)}"
 
 
-def write_section(name: str, markdown: str) -> None:
-    """Replaces (or appends) the section `name` of docs/performance.md with `markdown`.
+def write_section(name: str, markdown: str, document: str = "performance.md") -> None:
+    """Replaces (or appends) the section `name` of docs/`document` with `markdown`.
 
     The section lies between `<!-- begin name -->` and `<!-- end name -->`; the rest of the file is kept.
     """
-    text = DOCUMENT.read_text() if DOCUMENT.exists() else "# Performance\n"
+    path = DOCS / document
+    text = path.read_text() if path.exists() else "# Performance\n"
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     section = f"{begin}\n{markdown.strip()}\n{end}"
     if begin in text:
         text = re.sub(re.escape(begin) + r".*?" + re.escape(end), lambda _: section, text, flags=re.DOTALL)
     else:
         text = text.rstrip() + "\n\n" + section + "\n"
-    temporary = DOCUMENT.with_suffix(".md.tmp")
+    temporary = path.with_suffix(".md.tmp")
     temporary.write_text(text)
-    temporary.replace(DOCUMENT)
+    temporary.replace(path)
