@@ -56,10 +56,31 @@ rule unpack:
         "../workflow_scripts/unpack.py"
 
 
+rule examine:
+    """Look at each file once, however many setups list it."""
+    input:
+        lambda wc: inventory(wc.dataset),
+    output:
+        f"{RESULTS}/examined/{{dataset}}.safetensors",
+    log:
+        f"{RESULTS}/logs/examine/{{dataset}}.log",
+    threads: experiment.compute.threads
+    params:
+        dataset=lambda wc: experiment.datasets[wc.dataset].model_dump(
+            mode="json", exclude={"checks", "accept"}
+        ),
+        unpacked=lambda wc: UNPACKED.get(wc.dataset),
+        fingerprint=lambda wc: folder_state(wc.dataset),
+        code=stage_code("examine"),
+    script:
+        "../workflow_scripts/examine.py"
+
+
 rule manifest:
     """One CSV a setup: from here on nothing asks which data set it is."""
     input:
-        lambda wc: inventory(wc.dataset),
+        inventory=lambda wc: inventory(wc.dataset),
+        examined=f"{RESULTS}/examined/{{dataset}}.safetensors",
     output:
         csv=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.csv",
         sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
@@ -67,7 +88,6 @@ rule manifest:
         record=f"{RESULTS}/records/manifests/{{dataset}}-{{setup}}.json",
     log:
         f"{RESULTS}/logs/manifest/{{dataset}}-{{setup}}.log",
-    threads: experiment.compute.threads
     params:
         dataset=lambda wc: experiment.datasets[wc.dataset].model_dump(mode="json"),
         unpacked=lambda wc: UNPACKED.get(wc.dataset),

@@ -191,6 +191,7 @@ def test_replaced_image_rebuilds_its_data_sets_chain(built):
     try:
         photograph(image, 99)
         assert built.planned() == {
+            "examine": 1,
             "manifest": 1,
             "images": 1,
             "features": 1,

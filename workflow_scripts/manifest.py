@@ -1,4 +1,4 @@
-"""Reads one setup of a data set into its manifest, and checks every file it lists."""
+"""Reads one setup of a data set into its manifest, and judges what its files show."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from job import running
 
 with running(snakemake) as job:
     from spd.datasets.checks import check
+    from spd.datasets.examine import read_examined
     from spd.datasets.manifest import write
     from spd.datasets.options import DatasetOptions
     from spd.datasets.registry import make_manifest
@@ -13,9 +14,13 @@ with running(snakemake) as job:
     from spd.records import write_record
 
     name, setup = snakemake.wildcards.dataset, snakemake.wildcards.setup
-    manifest = make_manifest(DatasetOptions(**snakemake.params.dataset), setup, snakemake.params.unpacked)
-    report = check(manifest, workers=snakemake.threads)
-    report.require_sound(f"{manifest.meta['dataset']} {setup}")
+    dataset = DatasetOptions(**snakemake.params.dataset)
+    manifest = make_manifest(dataset, setup, snakemake.params.unpacked)
+    report = check(manifest, read_examined(snakemake.input.examined))
+    report = report.accepting(dataset.checks, dataset.accept)
+    report.require_sound(f"{dataset.name} {setup}", key=f"datasets.{name}")
+    if report.accepted:
+        job.say(f"{len(report.accepted)} accepted problems, see {snakemake.output.checks}")
     if report.warnings:
         job.say(f"{len(report.warnings)} warnings, see {snakemake.output.checks}")
     Path(snakemake.output.checks).write_text(report.text() + "\n", encoding="utf-8")
@@ -27,7 +32,11 @@ with running(snakemake) as job:
         experiment="data sets",
         name=f"{manifest.meta['dataset']} {setup}",
         params={"dataset": manifest.meta["dataset"], "setup": setup, "split_hash": manifest.split_hash},
-        metrics={f"images/{kind}": int(count) for kind, count in counts.items()},
+        metrics={
+            **{f"images/{kind}": int(count) for kind, count in counts.items()},
+            "checks/accepted": len(report.accepted),
+            "checks/warnings": len(report.warnings),
+        },
         provenance={
             "data_fingerprint": manifest.meta["fingerprint"],
             **code_version(Path(snakemake.scriptdir) / "manifest.py"),

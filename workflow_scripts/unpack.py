@@ -8,11 +8,12 @@ with running(snakemake):
     from spd.records import write_json
 
     options = ArchiveOptions(**snakemake.params.archive)
+    max_files, max_bytes = options.bounds()
     inventory = unpack(
         snakemake.input[0],
         snakemake.wildcards.folder,
-        max_files=options.limits.max_files,
-        max_bytes=options.limits.max_bytes,
+        max_files=max_files,
+        max_bytes=max_bytes,
         sha256=options.sha256,
         nested=options.nested,
     )

@@ -1,25 +1,20 @@
 """What can be wrong with a data set's files, found when the manifest is made and listed all together."""
 
-import hashlib
-import io
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
-from tqdm import tqdm
 
+from spd.datasets.examine import MISSING, Examined, ImageFile, examine, objects_in_both_splits
 from spd.datasets.manifest import Manifest, Row
-from spd.datasets.masks import read_mask
 
-THUMBNAIL = 64  # px
 NEAR_DUPLICATE = 0.5  # correlation
 PAIRS_LISTED = 20  # per object, strongest first
+FATAL = ("missing", "unreadable", "mask size")
+"""Problems that stop the next stage anyhow, so that nobody may accept them."""
 
 
 class Finding(NamedTuple):
@@ -41,36 +36,69 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Report:
-    """problems: results would be wrong; warnings: to be looked at."""
+    """problems: results would be wrong; accepted: problems that the config accepts; warnings: to be looked
+    at."""
 
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
+    accepted: tuple[Finding, ...] = ()
 
     def text(self) -> str:
         """Every finding on a line of its own, problems first; '' where there is none."""
         lines = []
-        for title, findings in (("problem", self.problems), ("warning", self.warnings)):
+        titles = ("problem", self.problems), ("accepted problem", self.accepted), ("warning", self.warnings)
+        for title, findings in titles:
             if findings:
                 lines.append(f"{len(findings)} {title}{'s' * (len(findings) > 1)}:")
                 lines += [f"  {finding}" for finding in findings]
         return "\n".join(lines)
 
-    def require_sound(self, name: str) -> None:
-        """Raises DatasetError that lists all problems, if there are any. `name` says of what."""
-        if self.problems:
-            raise DatasetError(f"{name}: {Report(self.problems, ()).text()}")
+    def accepting(self, checks: Literal["stop", "warn"], accept: Sequence[str]) -> "Report":
+        """With the problems that a data set's keys `checks` and `accept` tolerate moved to `accepted`.
+
+        `warn` tolerates all but `FATAL` ones, a path in `accept` those that name it.
+        """
+        known = set(accept)
+        tolerated = [
+            p.kind not in FATAL and (checks == "warn" or bool(known & set(p.paths))) for p in self.problems
+        ]
+        pairs = list(zip(self.problems, tolerated, strict=True))
+        return Report(
+            tuple(p for p, yes in pairs if not yes),
+            self.warnings,
+            self.accepted + tuple(p for p, yes in pairs if yes),
+        )
+
+    def require_sound(self, name: str, key: str = "datasets.<name>") -> None:
+        """Raises DatasetError that lists all problems, if there are any, and the way out.
+
+        name: of what; key: the data set's place in config.yaml.
+        """
+        if not self.problems:
+            return
+        text = f"{name}: {Report(self.problems, ()).text()}"
+        ways = []
+        if any(problem.kind not in FATAL for problem in self.problems):
+            ways.append(
+                f"mend the files, or accept what is known: list paths under `{key}.accept`, "
+                f"or all of it with `{key}.checks: warn`"
+            )
+        if any(problem.kind in FATAL for problem in self.problems):
+            ways.append(f"{', '.join(FATAL)}: mend the files or leave them out; these cannot be accepted")
+        raise DatasetError("\n".join([text, *ways]))
 
 
-class _Image(NamedTuple):
-    """What one row's files showed."""
+def check(
+    manifest: Manifest,
+    examined: Examined | None = None,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Report:
+    """Judges what the files of a manifest show, and compares the images across its split.
 
-    findings: list[Finding]
-    digest: bytes
-    thumbnail: np.ndarray | None  # float32 (64 * 64,)
-
-
-def check(manifest: Manifest, *, workers: int | None = None, progress: bool = True) -> Report:
-    """Decodes every image and mask once and compares the images across the splits.
+    examined: what `examine` saw of these files, for all setups at once (None: looks now, with `workers`
+    threads).
 
     Problems: `missing` files; `unreadable` (damaged or truncated) images and masks; `mask size` other than
     the image's; `empty mask` of an anomaly; `marked normal` (a mask with anomalous pixels on a normal image);
@@ -84,103 +112,47 @@ def check(manifest: Manifest, *, workers: int | None = None, progress: bool = Tr
     high-pass (sigma 1), division by the local contrast (sigma 4) and, where the object has enough images to
     tell, removal of what all its images share. This finds the same part under another exposure, and parts so
     alike that testing on one after training on the other proves little; it does not find rotated copies.
-
-    workers: threads (None: one per usable core; decoding runs outside the interpreter's lock).
     """
+    examined = examined or examine([manifest], workers=workers, progress=progress)
+    if examined.mask_threshold != manifest.mask_threshold:
+        raise ValueError("the files were examined with another mask threshold; examine them again")
     rows = list(manifest)
-    compared = _objects_in_both_splits(rows)
-    workers = workers or len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers) as pool:
-        seen = list(
-            tqdm(
-                _bounded_map(
-                    pool, lambda row: _look_at(manifest, row, row.object in compared), rows, 8 * workers
-                ),
-                total=len(rows),
-                desc=f"check {manifest.meta.get('dataset', manifest.root.name)}",
-                unit="image",
-                disable=not progress,
-            )
-        )
-    problems = [finding for image in seen for finding in image.findings]
+    seen = [examined.images[row.image] for row in rows]
+    problems = [
+        finding for row, image in zip(rows, seen, strict=True) for finding in _of_files(row, image, examined)
+    ]
     problems += _exact_duplicates(rows, seen)
     warnings = _missing_masks(rows) + [
-        pair for name in sorted(compared) for pair in _near_duplicates(name, rows, seen)
+        pair
+        for name in sorted(objects_in_both_splits(manifest))
+        for pair in _near_duplicates(name, rows, seen, examined.thumbnails)
     ]
     return Report(tuple(problems), tuple(warnings))
 
 
-def _objects_in_both_splits(rows: Sequence[Row]) -> set[str]:
-    return {r.object for r in rows if r.split == "train"} & {r.object for r in rows if r.split == "test"}
-
-
-def _bounded_map(pool: ThreadPoolExecutor, function, items: Sequence, block: int) -> Iterator:
-    for start in range(0, len(items), block):
-        yield from pool.map(function, items[start : start + block])
-
-
-def _look_at(manifest: Manifest, row: Row, with_thumbnail: bool) -> _Image:
-    findings: list[Finding] = []
-    size, digest, thumbnail = None, b"", None
-    try:
-        data = manifest.image_path(row).read_bytes()
-        digest = hashlib.sha256(data).digest()
-        size, thumbnail = _decode(data, with_thumbnail)
-    except FileNotFoundError:
-        findings.append(Finding("missing", row.object, (row.image,)))
-    except Exception as error:  # Pillow raises whatever the damage leads to
-        findings.append(Finding("unreadable", row.object, (row.image,), _reason(error)))
-    if row.mask:
-        findings += _look_at_mask(manifest, row, size)
-    return _Image(findings, digest, thumbnail)
-
-
-def _decode(data: bytes, with_thumbnail: bool) -> tuple[tuple[int, int], np.ndarray | None]:
-    with Image.open(io.BytesIO(data)) as image:
-        size = image.size
-        if image.mode in ("I", "F"):
-            raise ValueError("32-bit pixels have no defined range; convert it to 8- or 16-bit")
-        # JPEG: all data are read, but only the coefficients are decoded that a small image needs.
-        image.draft("L", (THUMBNAIL, THUMBNAIL))
-        image.load()
-        return size, _thumbnail(image) if with_thumbnail else None
-
-
-def _thumbnail(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    grey = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)
-    pixels = np.asarray(grey, np.float32)
-    detail = pixels - cv2.GaussianBlur(pixels, (0, 0), 1)
-    # One strong edge must not decide the correlation; + 1 grey level squared keeps flat areas flat.
-    detail /= np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 4) + 1)
-    return detail.ravel()
-
-
-def _look_at_mask(manifest: Manifest, row: Row, size: tuple[int, int] | None) -> Iterable[Finding]:
-    try:
-        mask = read_mask(manifest.mask_path(row), manifest.mask_threshold)
-    except FileNotFoundError:
-        yield Finding("missing", row.object, (row.mask,), f"mask of {row.image}")
+def _of_files(row: Row, image: ImageFile, examined: Examined) -> Iterator[Finding]:
+    if image.reason == MISSING:
+        yield Finding("missing", row.object, (row.image,))
+    elif image.reason:
+        yield Finding("unreadable", row.object, (row.image,), image.reason)
+    if not row.mask:
         return
-    except Exception as error:
-        yield Finding("unreadable", row.object, (row.mask,), _reason(error))
+    mask = examined.masks[row.mask]
+    if mask.reason:
+        missing = mask.reason == MISSING
+        detail = f"mask of {row.image}" if missing else mask.reason
+        yield Finding("missing" if missing else "unreadable", row.object, (row.mask,), detail)
         return
-    width, height = mask.shape[1], mask.shape[0]
-    if size is not None and (width, height) != size:
-        detail = f"mask is {width} x {height} pixels, its image {size[0]} x {size[1]}"
+    if not image.reason and (mask.width, mask.height) != (image.width, image.height):
+        detail = f"mask is {mask.width} x {mask.height} pixels, its image {image.width} x {image.height}"
         yield Finding("mask size", row.object, (row.mask, row.image), detail)
-    if row.label == "anomaly" and not mask.any():
-        yield Finding("empty mask", row.object, (row.mask,), f"no pixel above {manifest.mask_threshold}")
-    if row.label == "normal" and mask.any():
-        yield Finding("marked normal", row.object, (row.mask,), f"{int(mask.sum())} pixels of a normal image")
+    if row.label == "anomaly" and not mask.marked:
+        yield Finding("empty mask", row.object, (row.mask,), f"no pixel above {examined.mask_threshold}")
+    if row.label == "normal" and mask.marked:
+        yield Finding("marked normal", row.object, (row.mask,), f"{mask.marked} pixels of a normal image")
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _exact_duplicates(rows: Sequence[Row], seen: Sequence[_Image]) -> list[Finding]:
+def _exact_duplicates(rows: Sequence[Row], seen: Sequence[ImageFile]) -> list[Finding]:
     same = defaultdict(list)
     for row, image in zip(rows, seen, strict=True):
         if image.digest:
@@ -204,15 +176,18 @@ def _missing_masks(rows: Sequence[Row]) -> list[Finding]:
     ]
 
 
-def _near_duplicates(name: str, rows: Sequence[Row], seen: Sequence[_Image]) -> list[Finding]:
+def _near_duplicates(
+    name: str, rows: Sequence[Row], seen: Sequence[ImageFile], thumbnails: np.ndarray
+) -> list[Finding]:
     chosen = [
         (row, image)
         for row, image in zip(rows, seen, strict=True)
-        if row.object == name and image.thumbnail is not None
+        if row.object == name and image.thumbnail >= 0
     ]
     if not chosen:
         return []
-    vectors = _standardised(np.stack([image.thumbnail for _, image in chosen]))  # (N, 4096)
+    details = np.stack([_detail(thumbnails[image.thumbnail]) for _, image in chosen])
+    vectors = _standardised(details)  # (N, 4096)
     train = np.array([row.split == "train" for row, _ in chosen])
     indices, tests = np.flatnonzero(train), np.flatnonzero(~train)
     digests = np.array([image.digest for _, image in chosen])
@@ -243,6 +218,15 @@ def _near_duplicates(name: str, rows: Sequence[Row], seen: Sequence[_Image]) -> 
         Finding("near duplicate", name, (chosen[a][0].image, chosen[b][0].image), f"correlation {-minus:.2f}")
         for minus, a, b in sorted(strongest)[:listed]
     ]
+
+
+def _detail(thumbnail: np.ndarray) -> np.ndarray:
+    """What of a grey (64, 64) thumbnail is compared: float32 (4096,)."""
+    pixels = thumbnail.astype(np.float32)
+    detail = pixels - cv2.GaussianBlur(pixels, (0, 0), 1)
+    # One strong edge must not decide the correlation; + 1 grey level squared keeps flat areas flat.
+    detail /= np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 4) + 1)
+    return detail.ravel()
 
 
 def _standardised(vectors: np.ndarray) -> np.ndarray:

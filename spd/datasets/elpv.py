@@ -7,11 +7,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from spd.datasets.manifest import Manifest, make
+from spd.datasets.options import ELPV_NOTICE
 
-NOTICE = (
-    "The solar-cell images (elpv-dataset; Buerhop-Lutz et al. 2018, Deitsch et al. 2019 and 2021) are "
-    "licensed under CC BY-NC-SA 4.0: use them for non-commercial purposes only, and cite these papers."
-)
 TRAIN_SHARE = 0.8
 
 
@@ -81,5 +78,5 @@ def read(
         where=str(labels),
         reader="elpv",
         setup=setup,
-        notice=NOTICE,
+        notice=ELPV_NOTICE,
     )

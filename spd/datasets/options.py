@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,15 +11,23 @@ from spd.options import Options
 
 Setup = Literal["1cls", "2cls_highshot", "2cls_fewshot"]
 
+ELPV_NOTICE = (
+    "The solar-cell images (elpv-dataset; Buerhop-Lutz et al. 2018, Deitsch et al. 2019 and 2021) are "
+    "licensed under CC BY-NC-SA 4.0: use them for non-commercial purposes only, and cite these papers."
+)
+"""Said whenever these images are used, as their licence asks."""
+
 
 class UnpackLimits(Options):
     """Bounds on what an archive may unpack to; more is refused before it fills the disk."""
 
-    max_files: int = Field(200_000, ge=1)
-    """Largest number of files. VisA has about 12,000, MVTec-AD about 6,600, ImageNet 1,281,167."""
+    max_files: int | None = Field(None, ge=1)
+    """Largest number of files and folders; null: 200,000, or 1,500,000 for a nested archive. VisA has about
+    12,000, MVTec-AD about 6,600, ImageNet 1,281,167 in 1,000 folders."""
 
-    max_bytes: int = Field(50_000_000_000, ge=1)
-    """Largest sum of the unpacked sizes in bytes."""
+    max_bytes: int | None = Field(None, ge=1)
+    """Largest sum of the unpacked sizes in bytes; null: 50,000,000,000, or 250,000,000,000 for a nested
+    archive. ImageNet has about 148,000,000,000."""
 
 
 class ArchiveOptions(Options):
@@ -43,6 +51,11 @@ class ArchiveOptions(Options):
 
     limits: UnpackLimits = UnpackLimits()
     """Bounds on what it may unpack to."""
+
+    def bounds(self) -> tuple[int, int]:
+        """Largest number of files and of unpacked bytes."""
+        files, size = (1_500_000, 250_000_000_000) if self.nested else (200_000, 50_000_000_000)
+        return self.limits.max_files or files, self.limits.max_bytes or size
 
     @model_validator(mode="after")
     def _hash_with_url(self) -> "ArchiveOptions":
@@ -90,10 +103,24 @@ class DatasetOptions(Options):
     """Licence of the images, shown in dataset_overview."""
 
     notice: str = ""
-    """A sentence printed whenever the data set is used."""
+    """A sentence printed whenever the data set is used; the reader elpv brings its own."""
+
+    checks: Literal["stop", "warn"] = "stop"
+    """What problems of the files do (docs/data.md): `stop` the run, or be noted as accepted. Files that are
+    missing or unreadable and masks of another size always stop it, since nothing can be made of them."""
+
+    accept: list[str] = Field(default_factory=list)
+    """Paths, as the checks list them, whose problems are known and accepted."""
 
     facts: Literal["visa", "mvtec"] | None = None
     """Published counts that must be met exactly; null: none are known."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _notice_of_elpv(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("reader") == "elpv" and not values.get("notice"):
+            return {**values, "notice": ELPV_NOTICE}
+        return values
 
     @model_validator(mode="after")
     def _one_source(self) -> "DatasetOptions":

@@ -1,0 +1,204 @@
+"""What each file of a data set shows, looked at once, whatever the number of its setups."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from spd.datasets.manifest import Manifest
+from spd.datasets.image_files import ImageError, open_image
+from spd.datasets.masks import read_mask
+from spd.tensors import open_tensors, write_tensors
+
+THUMBNAIL = 64  # px
+MISSING = "missing"
+
+
+class ImageFile(NamedTuple):
+    """One image: width and height in pixels as stored (0 where it cannot be read), SHA-256 of its bytes
+    (b'' where missing), its place in `thumbnails` (-1: none), and what is wrong with it (''; `MISSING`)."""
+
+    width: int
+    height: int
+    digest: bytes
+    thumbnail: int
+    reason: str
+
+
+class MaskFile(NamedTuple):
+    """One mask: width and height in pixels, how many are above the threshold, and what is wrong with it."""
+
+    width: int
+    height: int
+    marked: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Examined:
+    """images, masks: by path, as in the manifest; thumbnails: uint8 (M, 64, 64), grey; mask_threshold: the
+    one that `marked` was counted with."""
+
+    images: dict[str, ImageFile]
+    masks: dict[str, MaskFile]
+    thumbnails: np.ndarray
+    mask_threshold: int
+
+
+def examine(manifests: Sequence[Manifest], *, workers: int | None = None, progress: bool = True) -> Examined:
+    """Decodes every image and mask of some setups of one data set once.
+
+    Nothing is refused here: what cannot be read is noted for `spd.datasets.checks`. Thumbnails are made of
+    objects that lie on both sides of a split. workers: threads (None: one per usable core; decoding runs
+    outside the interpreter's lock).
+    """
+    root, threshold = manifests[0].root, manifests[0].mask_threshold
+    if any((m.root, m.mask_threshold) != (root, threshold) for m in manifests):
+        raise ValueError("the manifests are not of one data set: their roots or mask thresholds differ")
+    compared, masks = {}, {}
+    for manifest in manifests:
+        both = objects_in_both_splits(manifest)
+        for row in manifest:
+            compared[row.image] = compared.get(row.image, False) or row.object in both
+            if row.mask:
+                masks[row.mask] = None
+    name, total = manifests[0].meta.get("dataset", root.name), len(compared) + len(masks)
+    with (
+        ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool,
+        tqdm(total=total, desc=f"check {name}", unit="file", disable=not progress) as bar,
+    ):
+        images, thumbnails = {}, []
+        look = _bounded_map(pool, lambda item: _look_at(root / item[0], item[1]), list(compared.items()))
+        for path, (width, height, digest, thumbnail, reason) in zip(compared, look, strict=True):
+            place = -1 if thumbnail is None else len(thumbnails)
+            thumbnails += [] if thumbnail is None else [thumbnail]
+            images[path] = ImageFile(width, height, digest, place, reason)
+            bar.update()
+        look = _bounded_map(pool, lambda path: _look_at_mask(root / path, threshold), list(masks))
+        for path, found in zip(list(masks), look, strict=True):
+            masks[path] = found
+            bar.update()
+    stacked = np.stack(thumbnails) if thumbnails else np.zeros((0, THUMBNAIL, THUMBNAIL), np.uint8)
+    return Examined(images, masks, stacked, threshold)
+
+
+def write_examined(examined: Examined, path: str | os.PathLike[str]) -> None:
+    """Writes one safetensors file; the same content gives the same bytes."""
+    images, masks = examined.images, examined.masks
+    digests = b"".join(image.digest or bytes(32) for image in images.values())
+    reasons = {
+        kind: {path: file.reason for path, file in files.items() if file.reason}
+        for kind, files in (("images", images), ("masks", masks))
+    }
+    write_tensors(
+        path,
+        {
+            "images": _text(images),
+            "image_sizes": _table([image[:2] for image in images.values()], 2),
+            "digests": np.frombuffer(digests, np.uint8).reshape(-1, 32),
+            "places": np.array([image.thumbnail for image in images.values()], np.int32),
+            "thumbnails": examined.thumbnails,
+            "masks": _text(masks),
+            "mask_facts": _table([mask[:3] for mask in masks.values()], 3),
+        },
+        {"mask_threshold": str(examined.mask_threshold), "reasons": json.dumps(reasons)},
+    )
+
+
+def read_examined(path: str | os.PathLike[str]) -> Examined:
+    """Reads what `write_examined` wrote."""
+    tensors, metadata = open_tensors(path)
+    reasons = json.loads(metadata["reasons"])
+    images, masks = {}, {}
+    columns = (tensors[name] for name in ("image_sizes", "digests", "places"))
+    facts = zip(_names(tensors["images"]), *columns, strict=True)
+    for name, (width, height), digest, place in facts:
+        reason = reasons["images"].get(name, "")
+        digest = b"" if reason == MISSING else digest.tobytes()
+        images[name] = ImageFile(int(width), int(height), digest, int(place), reason)
+    for name, (width, height, marked) in zip(_names(tensors["masks"]), tensors["mask_facts"], strict=True):
+        masks[name] = MaskFile(int(width), int(height), int(marked), reasons["masks"].get(name, ""))
+    return Examined(images, masks, tensors["thumbnails"], int(metadata["mask_threshold"]))
+
+
+def objects_in_both_splits(manifest: Manifest) -> set[str]:
+    """Objects with images in train and in test."""
+    rows = manifest.rows
+    train, test = (set(rows.loc[rows["split"] == split, "object"]) for split in ("train", "test"))
+    return train & test
+
+
+def _bounded_map(pool: ThreadPoolExecutor, function: Callable, items: Sequence) -> Iterator:
+    block = 64  # bounds what is decoded but not yet taken
+    for start in range(0, len(items), block):
+        yield from pool.map(function, items[start : start + block])
+
+
+def _look_at(path: Path, with_thumbnail: bool) -> tuple[int, int, bytes, np.ndarray | None, str]:
+    digest = b""
+    try:
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).digest()
+        (width, height), thumbnail = _decode(data, with_thumbnail)
+    except FileNotFoundError:
+        return 0, 0, b"", None, MISSING
+    except ImageError as error:
+        return 0, 0, digest, None, error.reason
+    except OSError as error:
+        return 0, 0, digest, None, _reason(error)
+    return width, height, digest, thumbnail, ""
+
+
+def _decode(data: bytes, with_thumbnail: bool) -> tuple[tuple[int, int], np.ndarray | None]:
+    with open_image(io.BytesIO(data), "") as image:
+        size = image.size
+        if image.mode in ("I", "F"):
+            raise ValueError("32-bit pixels have no defined range; convert it to 8- or 16-bit")
+        # JPEG: all data are read, but only the coefficients are decoded that a small image needs.
+        image.draft("L", (THUMBNAIL, THUMBNAIL))
+        image.load()
+        return size, _thumbnail(image) if with_thumbnail else None
+
+
+def _thumbnail(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    grey = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(grey)
+
+
+def _look_at_mask(path: Path, threshold: int) -> MaskFile:
+    try:
+        mask = read_mask(path, threshold)
+    except FileNotFoundError:
+        return MaskFile(0, 0, 0, MISSING)
+    except ImageError as error:
+        return MaskFile(0, 0, 0, error.reason)
+    except OSError as error:
+        return MaskFile(0, 0, 0, _reason(error))
+    return MaskFile(mask.shape[1], mask.shape[0], int(mask.sum()), "")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _text(names: dict[str, object]) -> np.ndarray:
+    return np.frombuffer("\n".join(names).encode(), np.uint8)  # names have no control characters
+
+
+def _names(text: np.ndarray) -> list[str]:
+    return text.tobytes().decode().split("\n") if text.size else []
+
+
+def _table(rows: list[tuple[int, ...]], columns: int) -> np.ndarray:
+    return np.array(rows, np.int32).reshape(-1, columns)
