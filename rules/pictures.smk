@@ -12,7 +12,7 @@ rule claims:
         tables=[f"{RESULTS}/tables/{name}.csv" for name in experiment.tables],
         templates=TEMPLATES,
     output:
-        [f"{RESULTS}/tables/claims.{suffix}" for suffix in FORMATS],
+        table_files("claims", "claims", "Claims", "Claims of the poster, tested"),
         record=f"{RESULTS}/records/tables/claims.json",
     log:
         f"{RESULTS}/logs/tables/claims.log",
@@ -31,7 +31,13 @@ rule qualitative:
         images=[images for _, _, images in SCORED],
         histories=HISTORIES,
     output:
-        directory(f"{RESULTS}/figures"),
+        report(
+            directory(f"{RESULTS}/figures"),
+            patterns=["{figure}.png"],
+            caption="captions/figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{RESULTS}/logs/qualitative.log",
     params:

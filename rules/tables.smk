@@ -9,6 +9,20 @@ def table_options(table):
     return {**table.model_dump(mode="json"), "datasets": names}
 
 
+def table_files(name, caption, category, title, objects=False):
+    """The files of a table, or of its companion of objects; Snakemake's report shows the CSV and the page."""
+    stem = f"{RESULTS}/tables/{name}_objects" if objects else f"{RESULTS}/tables/{name}"
+    shown = {"caption": f"captions/{caption}.rst", "category": category, "subcategory": title}
+    pages = {"csv": "every number", "html": "every object" if objects else "the table"}
+    files = []
+    for suffix in FORMATS[1:] if objects else FORMATS:
+        file = f"{stem}.{suffix}"
+        if suffix in pages:
+            file = report(file, labels={"file": f"{pages[suffix]} ({suffix.upper()})"}, **shown)
+        files.append(file)
+    return files
+
+
 TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
 
 
@@ -26,7 +40,7 @@ rule dataset_overview:
         ],
         templates=TEMPLATES,
     output:
-        [f"{RESULTS}/tables/dataset_overview.{suffix}" for suffix in FORMATS],
+        table_files("dataset_overview", "dataset_overview", "Data sets", experiment.dataset_overview.title),
         record=f"{RESULTS}/records/tables/dataset_overview.json",
     log:
         f"{RESULTS}/logs/tables/dataset_overview.log",
@@ -53,8 +67,8 @@ for table_name, table in experiment.tables.items():
             cells=cell_paths(table),
             templates=TEMPLATES,
         output:
-            [f"{RESULTS}/tables/{table_name}.{suffix}" for suffix in FORMATS],
-            [f"{RESULTS}/tables/{table_name}_objects.{suffix}" for suffix in FORMATS[1:]],
+            table_files(table_name, "table", "Tables", table.title),
+            table_files(table_name, "table", "Tables", table.title, objects=True),
             record=f"{RESULTS}/records/tables/{table_name}.json",
         log:
             f"{RESULTS}/logs/tables/{table_name}.log",
