@@ -26,11 +26,11 @@ _ENCODERS = {
     "simclr": (
         "backbone.",
         "encoder.",
-    ),  # sthalles/SimCLR 081e55b, models/resnet_simclr.py; Spijkervet/SimCLR: encoder
+    ),  # sthalles/SimCLR 0ba2d0d, models/resnet_simclr.py; Spijkervet/SimCLR b844b01, simclr/simclr.py
     "solo-learn": (
         "backbone.",
         "encoder.",
-    ),  # vturrisi/solo-learn c980e9e, solo/methods/base.py; before 1.0.5: encoder
+    ),  # vturrisi/solo-learn c980e9e, solo/methods/base.py; 008f64f, before 1.0.5: encoder
     "lightly": (
         "backbone.",
     ),  # lightly-ai/lightly 1cf7db3, examples/pytorch_lightning; 01f590f, benchmarks/imagenet
@@ -78,6 +78,9 @@ def import_backbone(options: BackboneOptions, path: Path | str) -> Report:
 
     if options.source == "file":
         model, metadata = load(options.checkpoint)
+        infinite = [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]
+        if infinite:
+            raise ValueError(f"{options.checkpoint}: weights that are not finite: {', '.join(infinite[:5])}")
         given = {"mean": options.mean or metadata.mean, "std": options.std or metadata.std}
         export(model, path, architecture=metadata.architecture, metadata={**metadata.more, **given})
         return Report(metadata.architecture, len(model.state_dict()))
@@ -95,6 +98,9 @@ def import_backbone(options: BackboneOptions, path: Path | str) -> Report:
         state = lite0_to_timm(state)
     elif options.source in _ENCODERS:
         state, dropped = encoder_of(state, options.source, where=str(checkpoint))
+    infinite = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    if infinite:
+        raise ValueError(f"{checkpoint}: weights that are not finite: {', '.join(infinite[:5]):.300}")
     head = classifier_keys(architecture, state)
     backbone = {key: value for key, value in state.items() if key not in head}
     check_keys(backbone, architecture, where=f"{checkpoint} (source {options.source})")

@@ -69,15 +69,43 @@ def _simclr():
     return encoder, _module(backbone=encoder)
 
 
-def _sololearn():
+def _simclr_spijkervet():  # simclr/simclr.py at b844b01: an encoder without fc, the projector beside it
     encoder = _resnet()
+    head = [nn.Linear(DIM, DIM, bias=False), nn.ReLU(), nn.Linear(DIM, 16, bias=False)]
+    return encoder, _module(encoder=encoder, projector=nn.Sequential(*head))
+
+
+def _sololearn():  # solo/methods/mocov2plus.py at 7af3e44, base.py at c980e9e
+    encoder = _resnet()
+    head = nn.Sequential(nn.Linear(DIM, 16), nn.ReLU(), nn.Linear(16, 8))
     return encoder, _module(
         backbone=encoder,
         classifier=nn.Linear(DIM, 10),
-        projector=nn.Sequential(nn.Linear(DIM, 8), nn.BatchNorm1d(8)),
         momentum_backbone=_resnet(seed=9),
+        momentum_classifier=nn.Linear(DIM, 10),
+        projector=head,
+        momentum_projector=copy.deepcopy(head),
         queue=torch.randn(2, 8, 4),
+        queue_ptr=torch.zeros(1, dtype=torch.long),
     )
+
+
+def _sololearn_simsiam():  # solo/methods/simsiam.py at 16c00a6
+    encoder = _resnet()
+    parts = [nn.Linear(DIM, DIM, bias=False), nn.BatchNorm1d(DIM), nn.ReLU()]
+    last = [nn.Linear(DIM, 8), nn.BatchNorm1d(8, affine=False)]
+    predictor = nn.Sequential(nn.Linear(8, 4, bias=False), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 8))
+    return encoder, _module(
+        backbone=encoder,
+        classifier=nn.Linear(DIM, 10),
+        projector=nn.Sequential(*parts, *copy.deepcopy(parts), *last),
+        predictor=predictor,
+    )
+
+
+def _sololearn_before_1_0_5():  # solo/methods/base.py at 008f64f: the backbone was called encoder
+    encoder = _resnet()
+    return encoder, _module(encoder=encoder, classifier=nn.Linear(DIM, 10))
 
 
 def _lightly_benchmark():
@@ -118,12 +146,21 @@ LAYOUTS = {
     "moco v2": ("moco", lambda: _moco(True), _ddp, {"encoder_k", "queue", "queue_ptr", "encoder_q.fc"}),
     "simsiam": ("simsiam", _simsiam, _ddp, {"encoder.fc", "predictor"}),
     "simclr": ("simclr", _simclr, lambda m: {"epoch": 1, "state_dict": m.state_dict()}, {"backbone.fc"}),
-    "solo-learn": (
+    "simclr, Spijkervet": ("simclr", _simclr_spijkervet, nn.Module.state_dict, {"projector"}),
+    "solo-learn MoCoV2Plus": (
         "solo-learn",
         _sololearn,
         _lightning,
-        {"classifier", "projector", "momentum_backbone", "queue"},
+        {"classifier", "projector", "queue", "queue_ptr"}
+        | {"momentum_backbone", "momentum_classifier", "momentum_projector"},
     ),
+    "solo-learn SimSiam": (
+        "solo-learn",
+        _sololearn_simsiam,
+        _lightning,
+        {"classifier", "projector", "predictor"},
+    ),
+    "solo-learn before 1.0.5": ("solo-learn", _sololearn_before_1_0_5, _lightning, {"classifier"}),
     "lightly benchmark": (
         "lightly",
         _lightly_benchmark,
