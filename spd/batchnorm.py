@@ -127,6 +127,14 @@ def convert(module: nn.Module, kind: str, group: int = 32, momentum: float = 0.1
     return module
 
 
+def freeze(module: nn.Module) -> None:
+    """Makes every BatchNorm inside `module` normalise by its running statistics and leave them alone, until
+    `train()` is called again; scale and shift stay trainable."""
+    for norm in module.modules():
+        if isinstance(norm, _BatchNorm):
+            norm.eval()
+
+
 @torch.no_grad()
 def average_running_statistics(module: nn.Module) -> None:
     """Makes the running statistics of every ghost BatchNorm the mean over ranks.

@@ -107,6 +107,14 @@ def pretrain(
     dtype = torch.float64 if recipe.precision == "float64" else torch.float32
     memory_format = architectures.memory_format(model)
     model.to(place, dtype, memory_format=memory_format).train()
+    if recipe.frozen_norm:
+        if init is None:
+            raise ValueError(
+                "frozen_norm: random weights have no statistics to keep; give init, or leave it out"
+            )
+        batchnorm.freeze(method.backbone)
+        if hasattr(method, "key_encoder"):
+            batchnorm.freeze(method.key_encoder[0])
     optimiser = optimisers.build(model, recipe, fixed=method.fixed_lr)
     trained = [p for p in model.parameters() if p.requires_grad]
     names = views.names(method.views, spd=spd is not None)

@@ -1,7 +1,7 @@
 """Does the SPD term do what it says? Local against global sensitivity of small networks, paired by seed.
 
-    SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.mechanism    # half an hour of one core; resumable
-    python -m studies.mechanism --report                                   # docs/mechanism.md from what is there
+    SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.mechanism    # half an hour; resumable
+    python -m studies.mechanism --report                                   # docs/mechanism.md from its runs
 
 Runs that share a seed share the initial weights, the order of images, the strong views and the held-out
 images; they differ in the term alone. Runs go seed by seed, so that whenever the study stops all

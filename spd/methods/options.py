@@ -92,6 +92,9 @@ class _Recipe(Options):
     batch_norm_momentum: float = Field(default=0.1, gt=0, le=1)
     """Weight of the new statistics in the running ones (torch's convention; the SimCLR repository's 0.9 is
     0.1 here)."""
+    frozen_norm: bool = False
+    """Continued pre-training: the backbone's BatchNorm normalises by the statistics that came with `init`,
+    and they stay; scale and shift are trained. # ours"""
     zero_init_residual: bool = False
     """Start each residual branch at zero (the last BatchNorm's weight)."""
     views: ViewsOptions = ViewsOptions()

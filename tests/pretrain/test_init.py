@@ -42,3 +42,17 @@ def test_a_step_of_no_length_leaves_the_given_weights(method, tmp_path):
         np.testing.assert_allclose(after[key], before[key], rtol=0, atol=1e-6, err_msg=key)
     assert any((after[key] != before[key]).any() for key in before if "running_mean" in key)
     assert LITE0 in metadata["architecture"]
+
+
+@pytest.mark.parametrize("method", ["simsiam", "moco"])
+def test_frozen_norm_keeps_the_given_statistics(runs, method, tmp_path):
+    start = tmp_path / "start.safetensors"
+    import_backbone(BackboneOptions(source="random", architecture="resnet10_w4"), start)
+    recipe = runs.recipe(method, steps=2, frozen_norm=True)
+    with pytest.raises(ValueError, match="frozen_norm: random weights have no statistics"):
+        runs.train(tmp_path, recipe)
+    runs.train(tmp_path, recipe, init=start)
+    (before, _), (after, _) = open_tensors(start), open_tensors(tmp_path / "backbone.safetensors")
+    for key in before:
+        same = np.array_equal(after[key], before[key])
+        assert same == ("running" in key or "num_batches" in key), key
