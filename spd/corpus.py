@@ -16,10 +16,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from spd.datasets.manifest import Manifest
+from spd.images.decoding import read_rgb
 from spd.seeds import permutation
 from spd.tensors import TensorWriter, open_tensors
+
+FORMAT = "1"
+GEOMETRY = {
+    "crop": "none",  # the whole image, squashed: crops are drawn at training, in true proportions
+    "resize": "bilinear, both sides to size",
+    "order": "object, split, label, image",  # the manifest's
+}
+"""What the header of a packed file says beside its size."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ def load(manifest: Manifest, size: int, workers: int | None = None) -> Corpus:
     """Decodes the manifest's training images into memory (N * 3 * size * size bytes); the object is the
     class.
 
-    Raises ValueError that names the file for an image that cannot be read.
+    Raises ValueError that lists all images that cannot be read.
     """
     manifest = _training(manifest)
     images = np.empty((len(manifest), 3, size, size), dtype=np.uint8)
@@ -90,11 +100,14 @@ def pack(manifest: Manifest, size: int, path: str | os.PathLike[str], workers: i
     """Writes the decoded training images to one file that `open_packed` maps; the file appears whole or not
     at all.
 
-    Raises ValueError for an image that cannot be read, OSError where the disk has no room.
+    images: uint8 (N, 3, size, size); sizes: int32 (N, 2), height and width before. The header says, as
+    strings: format (of this file), size (the side in pixels), crop, resize, order (of the images), digest.
+    Raises ValueError that lists all images that cannot be read, OSError where the disk has no room.
     """
     manifest = _training(manifest)
     shapes = {"images": ("uint8", (len(manifest), 3, size, size)), "sizes": ("int32", (len(manifest), 2))}
-    with TensorWriter(path, shapes, {"digest": _digest(manifest, size), "size": str(size)}) as writer:
+    header = {"format": FORMAT, "size": str(size), **GEOMETRY, "digest": _digest(manifest, size)}
+    with TensorWriter(path, shapes, header) as writer:
         for i, (image, true_size) in enumerate(_decoded(manifest, size, workers)):
             writer.write("images", image[None], i)
             writer.write("sizes", true_size[None], i)
@@ -103,9 +116,13 @@ def pack(manifest: Manifest, size: int, path: str | os.PathLike[str], workers: i
 def open_packed(path: str | os.PathLike[str], manifest: Manifest) -> Corpus:
     """The corpus that `pack` wrote, mapped from its file.
 
-    Raises ValueError if it was packed from another manifest.
+    Raises ValueError if it was packed from another manifest or in another format.
     """
     tensors, metadata = open_tensors(path)
+    stated = {"format": FORMAT, **GEOMETRY}
+    other = [f"{key} {metadata.get(key)!r}, not {v!r}" for key, v in stated.items() if metadata.get(key) != v]
+    if other:
+        raise ValueError(f"{path}: another packed format ({'; '.join(other)}); delete it and pack it again")
     manifest = _training(manifest)
     size = int(metadata["size"])
     if metadata["digest"] != _digest(manifest, size):
@@ -162,16 +179,26 @@ def _decoded(manifest: Manifest, size: int, workers: int | None) -> Iterator[tup
     paths = [manifest.image_path(row) for row in manifest]
     workers = workers or len(os.sched_getaffinity(0))
     chunk = 64 * workers  # bounds what is decoded but not yet taken
-    with ThreadPoolExecutor(workers) as pool:  # PIL lets go of the interpreter while it decodes
+    unreadable = []
+    with (
+        ThreadPoolExecutor(workers) as pool,  # PIL lets go of the interpreter while it decodes
+        tqdm(total=len(paths), desc="decode", unit="image", mininterval=1) as bar,
+    ):
         for start in range(0, len(paths), chunk):
-            yield from pool.map(lambda path: _decode(path, size), paths[start : start + chunk])
+            for found in pool.map(lambda path: _decode(path, size), paths[start : start + chunk]):
+                bar.update()
+                if isinstance(found, str):
+                    unreadable.append(found)
+                elif not unreadable:
+                    yield found
+    if unreadable:  # after a look at all of them, so that they can be mended in one go
+        raise ValueError(f"{len(unreadable)} of {len(paths)} images:\n  " + "\n  ".join(unreadable))
 
 
-def _decode(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _decode(path: Path, size: int) -> tuple[np.ndarray, np.ndarray] | str:
     try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-    except OSError as error:
-        raise ValueError(f"{path}: not a readable image ({error})") from error
+        rgb = read_rgb(path)
+    except (ValueError, OSError) as error:
+        return str(error)
     squashed = rgb.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(squashed).transpose(2, 0, 1), np.array([rgb.height, rgb.width], dtype=np.int32)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import safetensors
 from PIL import Image
 
 from spd import corpus
 from spd.datasets.class_folders import read
+from spd.tensors import open_tensors, write_tensors
 
 COLOURS = {"ant": (200, 30, 30), "bee": (30, 200, 30)}
 
@@ -54,11 +56,50 @@ def test_a_packed_corpus_is_the_loaded_one(manifest, tmp_path):
         corpus.open_packed(tmp_path / "packed.safetensors", manifest.part(["ant"]))
 
 
-def test_an_unreadable_image_is_named_and_leaves_no_file(manifest, tmp_path):
-    (tmp_path / "images" / "bee" / "1.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"bee.1\.png: not a readable image"):
-        corpus.pack(manifest, 10, tmp_path / "packed.safetensors")
-    assert [p.name for p in tmp_path.iterdir()] == ["images"]
+def test_the_header_says_how_it_was_packed(manifest, tmp_path):
+    path = tmp_path / "packed.safetensors"
+    corpus.pack(manifest, 10, path)
+    with safetensors.safe_open(path, "np") as file:  # the format's own library
+        header = file.metadata()
+        images = file.get_tensor("images")
+    assert {key: header[key] for key in ("format", "size", "crop", "order")} == {
+        "format": "1",
+        "size": "10",
+        "crop": "none",
+        "order": "object, split, label, image",
+    }
+    for image, row in zip(images, manifest, strict=True):  # in the order that the header states
+        squashed = Image.open(manifest.image_path(row)).resize((10, 10), Image.Resampling.BILINEAR)
+        assert np.array_equal(image.transpose(1, 2, 0), np.asarray(squashed))
+    keys = [(row.object, row.split, row.label, row.image) for row in manifest]
+    assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("key", ["format", "crop", "order"])
+def test_another_format_is_refused(manifest, tmp_path, key):
+    path = tmp_path / "packed.safetensors"
+    corpus.pack(manifest, 10, path)
+    tensors, header = open_tensors(path)
+    write_tensors(tmp_path / "other.safetensors", tensors, {**header, key: "centre 224"})
+    with pytest.raises(ValueError, match=rf"other\.safetensors: another packed format \({key} 'centre 224'"):
+        corpus.open_packed(tmp_path / "other.safetensors", manifest)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_all_unreadable_images_are_listed_and_no_file_is_left(manifest, tmp_path, workers):
+    data = (tmp_path / "images/ant/0.png").read_bytes()
+    (tmp_path / "images/ant/0.png").write_bytes(data[: len(data) // 2])
+    (tmp_path / "images/bee/1.png").write_bytes(b"no image")
+    (tmp_path / "images/bee/2.png").unlink()
+    for attempt in (
+        lambda: corpus.pack(manifest, 10, tmp_path / "packed.safetensors", workers=workers),
+        lambda: corpus.load(manifest, 10, workers=workers),
+    ):
+        with pytest.raises(ValueError, match="3 of 6 images") as caught:
+            attempt()
+        for name in ("ant/0.png", "bee/1.png", "bee/2.png"):
+            assert str(tmp_path / "images" / name) in str(caught.value)
+        assert [p.name for p in tmp_path.iterdir()] == ["images"]
 
 
 def test_from_arrays_checks_what_it_is_given():

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from spd.datasets.manifest import Manifest
 from spd.datasets.image_files import ImageError, open_image
+from spd.datasets.manifest import Manifest
 from spd.datasets.masks import read_mask
 from spd.tensors import open_tensors, write_tensors
 
