@@ -56,19 +56,16 @@ def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list
 def _intervals(frame: pd.DataFrame) -> str:
     """What the intervals of the means' effects redraw, by task."""
     means = frame[frame["object"] == MEAN]
-    redrawn = defaultdict(list)
-    for task, note in zip(means["task"], means["note"], strict=True):
-        if resampled(note) and task not in redrawn[resampled(note)]:
-            redrawn[resampled(note)].append(task)
-    if not redrawn:
-        return ""
-    parts = [f"{what} ({', '.join(tasks)})" for what, tasks in redrawn.items()]
-    images = (
-        ", images within their class and the same ones on both sides" if "images" in "".join(parts) else ""
+    redrawn = dict.fromkeys(
+        (task, resampled(note)) for task, note in zip(means["task"], means["note"], strict=True)
     )
+    parts = [f"{task}: {what}" for task, what in redrawn if what]
+    if not parts:
+        return ""
+    images = ", images within their class and the same ones on both sides" if "images" in str(parts) else ""
     return (
-        f" Intervals are 95 % percentile bootstrap intervals. They redraw {'; '.join(parts)}{images}, "
-        "and say nothing of what there is one of."
+        " Intervals are 95 % percentile bootstrap intervals; they say nothing of what is not redrawn. "
+        f"Redrawn are, for {'; for '.join(parts)}{images}."
     )
 
 

@@ -9,6 +9,7 @@ import subprocess
 import pandas as pd
 import pytest
 
+from spd.report.claims import write_claims
 from spd.report.options import TableOptions
 from spd.report.tables import write_overview, write_table
 
@@ -360,10 +361,23 @@ def test_defect_types_have_rows_of_their_own(cells, cell_content, options, tmp_p
     assert "scratch" not in (tmp_path / "t.csv").read_text()
 
 
-def test_intervals_say_what_they_redraw(padim, options, tmp_path):
+def test_intervals_say_what_they_redraw(padim, cells, cell_content, options, tmp_path):
     write_table(padim(), "t", options(rows=NAMES), tmp_path)
     # One object, one seed, no scores kept: nothing to redraw, and nothing said of intervals.
-    assert "redraw" not in (tmp_path / "t.md").read_text()
+    assert "edraw" not in (tmp_path / "t.md").read_text()
+    scores = {
+        o: {"image_scores": {"anomalous": [False, True, True], "scores": [0.1, 0.2, 0.3]}} for o in "ab"
+    }
+    metrics = {o: {"AU-PR": 1.0} for o in "ab"}
+    contents = [
+        cell_content(name, spd=spd, classification=metrics, segmentation=metrics, more=scores)
+        for name, spd in (("sup", "none"), ("sup_spd", "spd"))
+    ]
+    write_table(cells(*contents), "t", options(), tmp_path)
+    text = (tmp_path / "t.md").read_text()
+    assert (
+        "Redrawn are, for classification: objects, images; for segmentation: objects, images within" in text
+    )
 
 
 def test_names_are_escaped_everywhere(cells, cell_content, options, tmp_path):
@@ -434,16 +448,33 @@ def test_latex_columns_agree(padim, options, tmp_path, suffix):
             assert len(re.findall(r"(?<!\\)&", line)) + 1 + spans == len(spec), line
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt install texlive-latex-base")
-def test_latex_compiles(padim, options, tmp_path):
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX: make tex (texlive-latex-recommended)")
+def test_latex_compiles(padim, cells, cell_content, options, tmp_path):
+    nasty = r"a_b & 5% $x$ #1 {~} ^ \\ --- [*] <“é”>"
     write_table(padim(), "t", options(rows=NAMES, published=["poster_ablation"]), tmp_path)
+    contents = two_class(cell_content, "2cls_fewshot", [(k, draw) for k in (5, 10) for draw in range(2)])
+    few = options(
+        title=nasty, kind="fewshot", setup="2cls_fewshot", detector=None, rows=IN_POSTERS_ORDER,
+        published=["poster_2cls_fewshot"],
+    )  # fmt: skip
+    write_table(cells(*contents), "few", few, tmp_path)
+    types = {nasty: {"by_defect": {nasty: {"AU-PR": 0.3}}, "notes": [nasty]}}
+    write_table(
+        cells(cell_content(label=nasty, classification={nasty: {"AU-PR": 0.5}}, more=types)),
+        "odd", options(rows=["sup"]), tmp_path,
+    )  # fmt: skip
+    write_overview(OVERVIEW, "overview", tmp_path, title=nasty, notes=[nasty])
+    write_claims({"padim_1class": pd.read_csv(tmp_path / "t.csv")}, tmp_path, preset="paper")
+    stems = sorted(path.stem for path in tmp_path.glob("*.tex"))
+    assert stems == ["claims", "few", "few_objects", "odd", "odd_objects", "overview", "t", "t_objects"]
     preamble = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx,longtable}"
-    inputs = r"\input{t}\input{t_objects}"
+    inputs = "".join(rf"\input{{{stem}}}\clearpage" for stem in stems)
     (tmp_path / "main.tex").write_text(preamble + r"\begin{document}" + inputs + r"\end{document}")
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "main"], cwd=tmp_path, capture_output=True
     )
     assert done.returncode == 0, done.stdout[-2000:]
+    assert b"Missing character" not in (tmp_path / "main.log").read_bytes()
 
 
 OVERVIEW = pd.DataFrame(
