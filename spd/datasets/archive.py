@@ -230,8 +230,8 @@ class _Bounded:
     def read(self, size: int = -1) -> bytes:
         if size < 0 or size > LARGEST_READ:
             raise ArchiveError(f"a header claims {size:,} bytes")
-        self._check(self.source.tell() + size)
         self.last = self.source.read(size)
+        self._check(self.source.tell())
         return self.last
 
     def seek(self, offset: int, whence: int = 0) -> int:

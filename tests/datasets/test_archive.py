@@ -18,7 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spd.datasets import class_folders
 from spd.datasets.archive import ArchiveError, unpack
+from spd.datasets.options import ArchiveOptions
 
 LIMITS = {"max_files": 50, "max_bytes": 1_000_000}
 
@@ -142,6 +144,29 @@ def test_a_tar_of_tars(tmp_path):
     inventory = unpack(tmp_path / "t.tar", tmp_path / "out", nested=True, **LIMITS)
     assert sorted(unpacked(tmp_path / "out")) == [f"{n}/{n}_{i}.JPEG" for n in inner for i in (1, 2)]
     assert (inventory["files"], inventory["bytes"]) == (4, 8)
+
+
+def test_a_small_twin_of_imagenets_archive_within_its_bounds(tmp_path):
+    """Files and the classes' folders count; one bound less, and nothing is left."""
+    classes, images = 6, 4
+    inner = [
+        (f"n{c:08d}", tar_bytes(*(member(f"n{c:08d}_{i}.JPEG", data=bytes(100)) for i in range(images))))
+        for c in range(classes)
+    ]
+    (tmp_path / "t.tar").write_bytes(tar_bytes(*(member(f"{name}.tar", data=data) for name, data in inner)))
+    fits = ArchiveOptions(
+        file="t.tar", nested=True, limits={"max_files": classes * images + classes, "max_bytes": 2400}
+    )
+    for key in ("max_files", "max_bytes"):
+        limits = fits.limits.model_copy(update={key: getattr(fits.limits, key) - 1})
+        files, size = fits.model_copy(update={"limits": limits}).bounds()
+        with pytest.raises(ArchiveError, match=key):
+            unpack(tmp_path / "t.tar", tmp_path / "out", max_files=files, max_bytes=size, nested=True)
+        assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".t.tar")) == ["t.tar"]
+    files, size = fits.bounds()
+    inventory = unpack(tmp_path / "t.tar", tmp_path / "out", max_files=files, max_bytes=size, nested=True)
+    assert (inventory["files"], inventory["bytes"]) == (24, 2400)
+    assert class_folders.read(tmp_path / "out").objects == [name for name, _ in inner]
 
 
 NOT_PLAIN = {

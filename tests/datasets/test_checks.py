@@ -65,6 +65,41 @@ def test_every_problem_is_listed_with_its_path(mvtec_folder, images):
     assert "test and train" in message and "anomaly and normal" in message
 
 
+def spoilt(mvtec_folder, images):
+    """One problem of each kind that can be accepted, and one that cannot."""
+    gear = mvtec_folder / "gear"
+    images.save(gear / "ground_truth/cut/000.png", np.zeros((80, 96), np.uint8))
+    shutil.copy(gear / "train/good/000.png", gear / "test/good/000.png")
+    (gear / "test/good/001.png").write_bytes(b"<html>")
+    return run(mvtec.read(mvtec_folder))
+
+
+def test_a_known_problem_is_accepted_by_its_path(mvtec_folder, images):
+    report = spoilt(mvtec_folder, images)
+    assert len(report.problems) == 3
+    with pytest.raises(DatasetError) as caught:
+        report.require_sound("VisA 1cls", key="datasets.visa")
+    for words in ("`datasets.visa.accept`", "`datasets.visa.checks: warn`", "these cannot be accepted"):
+        assert words in str(caught.value)
+    one = report.accepting("stop", ["gear/ground_truth/cut/000.png"])
+    assert kinds(one.accepted) == {("empty mask", ("gear/ground_truth/cut/000.png",))}
+    assert len(one.problems) == 2 and "1 accepted problem:" in one.text()
+    either = report.accepting("stop", ["gear/train/good/000.png"])  # one of a duplicate's two paths
+    assert {p.kind for p in either.accepted} == {"exact duplicate"}
+    for tolerant in (
+        report.accepting("warn", []),
+        report.accepting("stop", [path for problem in report.problems for path in problem.paths]),
+    ):
+        assert {p.kind for p in tolerant.problems} == {"unreadable"}  # nothing can be made of it
+        assert {p.kind for p in tolerant.accepted} == {"empty mask", "exact duplicate"}
+        with pytest.raises(DatasetError, match="1 problem:") as caught:
+            tolerant.require_sound("VisA 1cls", key="datasets.visa")
+        assert "checks: warn" not in str(caught.value)
+    assert report.accepting("stop", []) == report
+    (mvtec_folder / "gear/test/good/001.png").unlink()
+    run(mvtec.read(mvtec_folder)).accepting("warn", []).require_sound("VisA 1cls")
+
+
 def test_masks_of_normal_images_and_missing_ones(mvtec_folder, images):
     rows = list(mvtec.read(mvtec_folder, objects=["gear"]))
     masked, unmasked = (row for row in rows if row.defect == "cut")

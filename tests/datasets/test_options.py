@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from spd.datasets.options import ArchiveOptions, DatasetOptions, expand
+from spd.datasets.options import ELPV_NOTICE, ArchiveOptions, DatasetOptions, expand
 
 HASH = "0" * 64
 
@@ -33,6 +33,25 @@ HASH = "0" * 64
 def test_what_does_not_fit_together_is_refused(entry, message):
     with pytest.raises(ValidationError, match=message):
         DatasetOptions(name="d", **entry)
+
+
+def test_bounds_fit_the_published_archives():
+    """ImageNet's tar of 1,000 tars: 1,281,167 files, 147,897,477,120 bytes; MVTec-AD, unpacked: 5 GB."""
+    files, size = ArchiveOptions(file="a", nested=True).bounds()
+    assert 1_281_167 + 1_000 < files < 2_000_000 and 147_897_477_120 < size < 500_000_000_000
+    files, size = ArchiveOptions(file="a").bounds()
+    assert 6_700 < files < 1_000_000 and 6_000_000_000 < size < 100_000_000_000
+    mine = ArchiveOptions(file="a", nested=True, limits={"max_files": 7, "max_bytes": 9})
+    assert mine.bounds() == (7, 9)
+
+
+def test_the_notice_of_the_wheel_is_said_once():
+    assert DatasetOptions(name="d", reader="elpv").notice == ELPV_NOTICE
+    assert DatasetOptions(name="d", reader="elpv", notice="Mine.").notice == "Mine."
+    assert DatasetOptions(name="d", reader="mvtec", root="a").notice == ""
+    root = Path(__file__).resolve().parents[2]
+    sources = [root / "config.yaml", root / "Snakefile", *(root / "spd").rglob("*.py")]
+    assert [p.name for p in sources if "Buerhop" in p.read_text()] == ["options.py"]
 
 
 def test_a_name_is_a_plain_word():

@@ -1,0 +1,77 @@
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spd.datasets import examine as module
+from spd.datasets import mvtec, visa
+from spd.datasets.checks import check
+from spd.datasets.examine import examine, read_examined, write_examined
+
+SETUPS = ("1cls", "2cls_highshot", "2cls_fewshot")
+
+
+def test_what_is_seen_is_what_the_files_hold(visa_folder):
+    seen = examine([visa.read(visa_folder)], progress=False)
+    assert len(seen.images) == 14 and len(seen.masks) == 6 and seen.thumbnails.shape == (14, 64, 64)
+    for path, image in seen.images.items():
+        assert image.digest == hashlib.sha256((visa_folder / path).read_bytes()).digest()
+        assert (image.width, image.height, image.reason) == (96, 80, "")
+        with Image.open(visa_folder / path) as file:
+            small = np.asarray(file.convert("L").resize((64, 64), Image.Resampling.BOX), np.float64)
+        assert np.abs(seen.thumbnails[image.thumbnail] - small).mean() < 2
+    for path, mask in seen.masks.items():
+        ids = np.asarray(Image.open(visa_folder / path))
+        assert (mask.width, mask.height, mask.marked) == (96, 80, np.count_nonzero(ids))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_file_is_decoded_once_for_all_setups(visa_folder, monkeypatch, workers):
+    looked = []
+    look_at, look_at_mask = module._look_at, module._look_at_mask
+    monkeypatch.setattr(module, "_look_at", lambda path, t: looked.append(path) or look_at(path, t))
+    monkeypatch.setattr(module, "_look_at_mask", lambda path, t: looked.append(path) or look_at_mask(path, t))
+    manifests = [visa.read(visa_folder, setup) for setup in SETUPS]
+    seen = examine(manifests, workers=workers, progress=False)
+    assert len(looked) == len(set(looked)) == 14 + 6
+    for manifest in manifests:
+        assert check(manifest, seen) == check(manifest, progress=False)
+
+
+def test_the_file_gives_back_what_was_seen(mvtec_folder, tmp_path):
+    (mvtec_folder / "gear/train/good/000.png").unlink()
+    (mvtec_folder / "gear/test/good/000.png").write_bytes(b"<html>")
+    (mvtec_folder / "gear/ground_truth/hole/000.png").unlink()
+    manifest = mvtec.read(mvtec_folder)
+    rows = manifest.rows.copy()
+    gone = {"object": "gear", "split": "train", "label": "normal", "defect": "", "mask": ""}
+    rows.loc[len(rows)] = {**gone, "image": "gear/train/good/000.png"}
+    manifest = type(manifest)(rows, manifest.root, manifest.mask_threshold, manifest.meta)
+    seen = examine([manifest], progress=False)
+    for name in ("a", "b"):
+        write_examined(seen, tmp_path / name)
+    again = read_examined(tmp_path / "a")
+    assert (again.images, again.masks) == (seen.images, seen.masks)
+    assert np.array_equal(again.thumbnails, seen.thumbnails) and again.mask_threshold == 127
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    report = check(manifest, again)
+    assert report == check(manifest, seen)
+    assert {finding.kind for finding in report.problems} == {"missing", "unreadable"}
+
+
+def test_without_masks_and_without_a_test_split(mvtec_folder, tmp_path):
+    manifest = mvtec.read(mvtec_folder)
+    trained = manifest.where(manifest.rows["split"] == "train")
+    seen = examine([trained], progress=False)
+    assert len(seen.thumbnails) == 0 and not seen.masks  # nothing to compare: no pixels are kept
+    write_examined(seen, tmp_path / "seen")
+    assert check(trained, read_examined(tmp_path / "seen")).text() == ""
+
+
+def test_another_threshold_or_another_data_set_is_refused(visa_folder, mvtec_folder):
+    seen = examine([visa.read(visa_folder)], progress=False)
+    with pytest.raises(ValueError, match="another mask threshold"):
+        check(visa.read(visa_folder, mask_threshold=3), seen)
+    with pytest.raises(ValueError, match="not of one data set"):
+        examine([visa.read(visa_folder), mvtec.read(mvtec_folder)], progress=False)
