@@ -111,7 +111,10 @@ def training_resources():
     if nodes > 1:
         resources |= {"mpi": "srun", "tasks": nodes, "tasks_per_gpu": 0}
         extra.append("--ntasks-per-node=1")
-        extra += [f"--gpus-per-node={gpus}"] if gpus else []
+        # Slurm wants the model in both of its options or in none.
+        model = workflow.resource_settings.overwrite_resources.get("pretrain", {}).get("gpu_model")
+        model = f"{getattr(model, 'raw', model)}:" if model else ""
+        extra += [f"--gpus-per-node={model}{gpus}"] if gpus else []
     return {**resources, "slurm_extra": " ".join(extra)}
 
 
