@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 FAISS ?= cpu
 PRESET ?= demo
 CORES ?= all
+PORT ?= 5000
 
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
@@ -41,8 +42,8 @@ lint: $(VENV)/.test ## Check formatting and style
 
 ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
 	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 1; }
-	@echo "MLflow: http://127.0.0.1:5000 (Ctrl-C ends it)"
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
+	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
 	  --backend-store-uri sqlite:///$(CURDIR)/results/$(PRESET)/mlflow/mlflow.db
 
 docs: $(VENV)/.docs ## Build the documentation into build/docs; a warning is an error

@@ -8,7 +8,9 @@ localrules:
 rule demo_archive:
     """Generated archives in the layouts of VisA, MVTec-AD and class-folder ImageNet."""
     output:
-        "data/demo/{folder}/{archive}",
+        archive="data/demo/{folder}/{archive}",
+        # Presets share archives, so their records lie beside them.
+        record="data/demo/{folder}/{archive}.json",
     log:
         f"{RESULTS}/logs/demo_archive/{{folder}}-{{archive}}.log",
     wildcard_constraints:
@@ -22,36 +24,44 @@ rule demo_archive:
 
 
 rule download:
-    """Published archives and weights; one placed by hand is accepted when its hash is right."""
+    """Published archives and weights; one placed by hand is accepted when its hash is right.
+
+    The file itself is no output: Snakemake deletes outputs before it runs a rule again, and a download of
+    gigabytes must survive a changed config and a failed job. The output says that its hash was right.
+    """
     output:
-        "data/archives/{archive}",
+        "{archive}.verified",
     log:
         f"{RESULTS}/logs/download/{{archive}}.log",
     wildcard_constraints:
         archive=pattern(DOWNLOADS),
     resources:
-        # Not a param: a moved link must not make Snakemake delete a file whose hash is right.
+        # Not a param: a link that moves makes no verified file wrong.
         url=lambda wc: DOWNLOADS[wc.archive].url,
     params:
         archive=lambda wc: DOWNLOADS[wc.archive].model_dump(mode="json", include={"file", "bytes", "sha256"}),
+        code=stage_code("download"),
     script:
         "../workflow_scripts/download.py"
 
 
 rule unpack:
     input:
-        lambda wc: ARCHIVES[dataset_at(wc.folder)],
+        lambda wc: fetched(ARCHIVES[dataset_at(wc.folder)]),
     output:
-        # Beside the folder: Snakemake deletes outputs before it runs a rule again, and the folder's own
-        # inventory tells `unpack` that the folder is ours to replace.
+        # The record, beside the folder: Snakemake deletes outputs before it runs a rule again, and the
+        # folder's own inventory tells `unpack` that the folder is ours to replace.
         "{folder}.json",
     log:
         f"{RESULTS}/logs/unpack/{{folder}}.log",
     wildcard_constraints:
         folder=pattern(UNPACKED.values()),
     params:
-        dataset=lambda wc: dataset_at(wc.folder),
-        archive=lambda wc: experiment.datasets[dataset_at(wc.folder)].archive.model_dump(mode="json"),
+        archive=lambda wc: ARCHIVES[dataset_at(wc.folder)],
+        options=lambda wc: experiment.datasets[dataset_at(wc.folder)].archive.model_dump(
+            mode="json", include={"sha256", "nested", "limits"}
+        ),
+        code=stage_code("unpack"),
     script:
         "../workflow_scripts/unpack.py"
 
@@ -61,14 +71,14 @@ rule examine:
     input:
         lambda wc: inventory(wc.dataset),
     output:
-        f"{RESULTS}/examined/{{dataset}}.safetensors",
+        examined=f"{RESULTS}/examined/{{dataset}}.safetensors",
+        record=f"{RESULTS}/records/examined/{{dataset}}.json",
     log:
         f"{RESULTS}/logs/examine/{{dataset}}.log",
     threads: experiment.compute.threads
     params:
-        dataset=lambda wc: experiment.datasets[wc.dataset].model_dump(
-            mode="json", exclude={"checks", "accept"}
-        ),
+        dataset=lambda wc: read_by(wc.dataset, experiment.datasets[wc.dataset].setups),
+        archive=lambda wc: ARCHIVES.get(wc.dataset),
         unpacked=lambda wc: UNPACKED.get(wc.dataset),
         fingerprint=lambda wc: folder_state(wc.dataset),
         code=stage_code("examine"),
@@ -89,7 +99,11 @@ rule manifest:
     log:
         f"{RESULTS}/logs/manifest/{{dataset}}-{{setup}}.log",
     params:
-        dataset=lambda wc: experiment.datasets[wc.dataset].model_dump(mode="json"),
+        dataset=lambda wc: {
+            **read_by(wc.dataset, [wc.setup]),
+            **experiment.datasets[wc.dataset].model_dump(mode="json", include={"checks", "accept"}),
+        },
+        archive=lambda wc: ARCHIVES.get(wc.dataset),
         unpacked=lambda wc: UNPACKED.get(wc.dataset),
         fingerprint=lambda wc: folder_state(wc.dataset),
         code=stage_code("manifest"),
@@ -103,7 +117,8 @@ rule images:
         manifest=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.csv",
         sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
     output:
-        f"{RESULTS}/images/{{dataset}}/{{setup}}/{{geometry}}/{{part}}.safetensors",
+        cache=f"{RESULTS}/images/{{dataset}}/{{setup}}/{{geometry}}/{{part}}.safetensors",
+        record=f"{RESULTS}/records/images/{{dataset}}-{{setup}}-{{geometry}}-{{part}}.json",
     log:
         f"{RESULTS}/logs/images/{{dataset}}-{{setup}}-{{geometry}}-{{part}}.log",
     threads: experiment.compute.threads

@@ -21,10 +21,6 @@ rule detect:
         scratch=experiment.compute.scratch or "",
     params:
         preset=experiment.preset,
-        row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(
-            mode="json", include={"label", "spd", "labels"}
-        ),
-        dataset=lambda wc: experiment.datasets[wc.dataset].name,
         options=lambda wc: getattr(experiment.detectors, wc.detector)[wc.profile].options.model_dump(
             mode="json"
         ),

@@ -6,9 +6,10 @@ rule features:
         backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
         images=f"{RESULTS}/images/{{dataset}}/{{setup}}/{{geometry}}/{{part}}.safetensors",
     output:
-        kept(
+        features=kept(
             f"{RESULTS}/features/{{dataset}}/{{setup}}/{{geometry}}/{{part}}/{{pretraining}}-seed{{seed}}.safetensors"
         ),
+        record=f"{RESULTS}/records/features/{{dataset}}-{{setup}}-{{geometry}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
     log:
         f"{RESULTS}/logs/features/{{dataset}}-{{setup}}-{{geometry}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
     benchmark:

@@ -1,5 +1,7 @@
 """Where everything lies, and what each stage needs; the rules below only fill in names."""
 
+import functools
+from types import SimpleNamespace
 from urllib.parse import quote
 
 from spd.datasets.fingerprint import folder_fingerprint
@@ -16,27 +18,76 @@ def stage_code(rule_name):
     return source_hash(HERE / "workflow_scripts" / f"{rule_name}.py")
 
 
-# --- data sets ---------------------------------------------------------------------------------------
+# --- what is asked for -------------------------------------------------------------------------------
+
+TRAINED = [name for name, row in experiment.pretrainings.items() if row.recipe is not None]
+ELSEWHERE = [name for name, row in experiment.pretrainings.items() if row.source is not None]
+
+
+def used_pretrainings():
+    """Every pre-training that a table reads, in config's order."""
+    used = {row for table in experiment.tables.values() for row in table.rows}
+    return [name for name in experiment.pretrainings if name in used]
+
+
+def start_of(name, seed):
+    """(pre-training, seed) that a continued pre-training starts from, as a list; empty for one from scratch."""
+    start = experiment.pretrainings[name].init
+    if start is None:
+        return []
+    seeds = experiment.pretrainings[start].seeds
+    return [(start, seed if seed in seeds else seeds[0])]
+
+
+def used_backbones():
+    """(pre-training, seed) of each backbone that the tables need, and of those they start from."""
+    found = [(name, seed) for name in used_pretrainings() for seed in experiment.pretrainings[name].seeds]
+    for name, seed in found:  # grows as it goes
+        found += [start for start in start_of(name, seed) if start not in found]
+    return found
+
+
+def trains():
+    """Whether anything is pre-trained here, and so the corpus is read."""
+    return any(name in TRAINED for name, _ in used_backbones())
 
 
 def used_datasets():
-    """Every data set that a table, the overview or the pre-training corpus reads, in config's order."""
-    used = {experiment.corpus.dataset, *experiment.dataset_overview.datasets}
+    """Every data set that a table, the overview or a pre-training reads, in config's order."""
+    used = {*experiment.dataset_overview.datasets, *([experiment.corpus.dataset] if trains() else [])}
     for table in experiment.tables.values():
         used.update(table.datasets)
     return [name for name in experiment.datasets if name in used]
 
 
+# --- data sets ---------------------------------------------------------------------------------------
+
+
+def expanded(dataset, key, path):
+    """A path of the config with its environment variables; one that is needed but not set stops here."""
+    try:
+        return expand_path(path, f"datasets.{dataset}.{key}")
+    except ValueError as error:
+        if dataset in used_datasets():
+            raise WorkflowError(f"config: {error}") from None
+        return Path(path)
+
+
 ARCHIVES = {  # data set -> archive, for those that come as one
-    name: str(expand_path(dataset.archive.file, f"datasets.{name}.archive.file"))
+    name: str(expanded(name, "archive.file", dataset.archive.file))
     for name, dataset in experiment.datasets.items()
     if dataset.archive is not None
 }
-DOWNLOADS = {  # file name -> its entry, for everything that has an address
-    Path(entry.file).name: entry
-    for entry in [
-        *(dataset.archive for dataset in experiment.datasets.values() if dataset.archive is not None),
-        *experiment.weights.values(),
+ROOTS = {  # data set -> folder, for those that are the user's
+    name: expanded(name, "root", dataset.root)
+    for name, dataset in experiment.datasets.items()
+    if dataset.root is not None
+}
+DOWNLOADS = {  # file -> its entry, for everything that has an address
+    file: entry
+    for file, entry in [
+        *((file, experiment.datasets[name].archive) for name, file in ARCHIVES.items()),
+        *((entry.file, entry) for entry in experiment.weights.values()),
     ]
     if entry.url is not None
 }
@@ -50,12 +101,41 @@ def inventory(dataset):
     return [f"{UNPACKED[dataset]}.json"] if dataset in UNPACKED else []
 
 
+def fetched(file):
+    """What a rule waits for that reads an archive or a checkpoint: its stamp if it has an address, else itself."""
+    return f"{file}.verified" if file in DOWNLOADS else file
+
+
+@functools.cache
 def folder_state(dataset):
     """Hash of paths, sizes and times of a user's folder: one replaced image rebuilds its data set's chain."""
-    if experiment.datasets[dataset].root is None:
+    if dataset not in ROOTS:
         return None
-    root = expand_path(experiment.datasets[dataset].root, f"datasets.{dataset}.root")
-    return folder_fingerprint(root) if root.is_dir() else "absent"
+    root = ROOTS[dataset]
+    csvs = [root / csv for csv in experiment.datasets[dataset].csv.values()]
+    return folder_fingerprint(root, csvs) if root.is_dir() else "absent"
+
+
+def read_by(dataset, setups):
+    """The options that setups of a data set are read by; what it is called is not among them."""
+    keys = {"reader", "root", "csv", "defect_component", "objects", "mask_threshold", "seed"}
+    options = experiment.datasets[dataset].model_dump(mode="json", include=keys)
+    return {
+        **options,
+        "setups": setups,
+        "csv": {at: csv for at, csv in options["csv"].items() if at in setups},
+    }
+
+
+def names(datasets, pretrainings):
+    """What is shown for these keys (spd.names): a param of what shows results, and of nothing else."""
+    return {
+        "datasets": {key: experiment.datasets[key].name for key in datasets},
+        "pretrainings": {
+            key: experiment.pretrainings[key].model_dump(mode="json", include={"label", "spd", "labels"})
+            for key in pretrainings
+        },
+    }
 
 
 def dataset_at(folder):
@@ -77,17 +157,6 @@ def parts(dataset):
 # --- backbones ---------------------------------------------------------------------------------------
 
 
-def backbone_files(name):
-    """One backbone a seed."""
-    return [
-        f"{RESULTS}/backbones/{name}/seed{seed}.safetensors" for seed in experiment.pretrainings[name].seeds
-    ]
-
-
-TRAINED = [name for name, row in experiment.pretrainings.items() if row.recipe is not None]
-ELSEWHERE = [name for name, row in experiment.pretrainings.items() if row.source is not None]
-
-
 def published_sha256(checkpoint):
     """The hash that a published checkpoint must have, None for a file of the user's own."""
     return next((entry.sha256 for entry in experiment.weights.values() if entry.file == checkpoint), None)
@@ -95,11 +164,7 @@ def published_sha256(checkpoint):
 
 def initial_weights(name, seed):
     """The backbone a continued pre-training starts from, as a list."""
-    start = experiment.pretrainings[name].init
-    if start is None:
-        return []
-    seeds = experiment.pretrainings[start].seeds
-    return [f"{RESULTS}/backbones/{start}/seed{seed if seed in seeds else seeds[0]}.safetensors"]
+    return [f"{RESULTS}/backbones/{start}/seed{at}.safetensors" for start, at in start_of(name, seed)]
 
 
 def training_resources():
@@ -122,12 +187,6 @@ def stages(name):
     """Stages that detectors read from a pre-training's backbone, shallow to deep."""
     row = experiment.pretrainings[name]
     return list(row.source.stages if row.source else experiment.backbones[row.backbone].stages)
-
-
-def used_pretrainings():
-    """Every pre-training that a table reads, in config's order."""
-    used = {row for table in experiment.tables.values() for row in table.rows}
-    return [name for name in experiment.pretrainings if name in used]
 
 
 # --- cells: one detector, one profile, one backbone, one part of a data set --------------------------
@@ -153,25 +212,60 @@ def geometry_of(wc):
     return getattr(experiment.detectors, wc.detector)[wc.profile].geometry
 
 
+def place(cell):
+    """The wildcards that a detector's cell was made with."""
+    dataset, setup, run, part, name = Path(cell).relative_to(f"{RESULTS}/cells").parts
+    pretraining, _, seed = name.removesuffix(".json").rpartition("-seed")
+    detector, _, profile = run.partition("-")
+    return SimpleNamespace(
+        dataset=dataset,
+        setup=setup,
+        detector=detector,
+        profile=profile,
+        part=part,
+        pretraining=pretraining,
+        seed=int(seed),
+    )
+
+
 def records():
-    """Records in the order in which runs appear: manifests, backbones, cells, and the tables last."""
-    made = [
-        f"{RESULTS}/records/manifests/{name}-{setup}.json"
+    """Every stage's records in the order in which runs appear: data, backbones, cells, and what shows them."""
+    made = []
+    for name in used_datasets():
+        if name in ARCHIVES:
+            file = ARCHIVES[name]
+            made += [f"{file}.verified"] if file in DOWNLOADS else []
+            made += [f"{file}.json"] if file.startswith("data/demo/") else []
+            made += inventory(name)
+    read = [
+        (name, setup)
         for name in experiment.dataset_overview.datasets
         for setup in experiment.datasets[name].setups
     ]
-    made += [
-        f"{RESULTS}/records/backbones/{name}-seed{seed}.json"
-        for name in used_pretrainings()
-        for seed in experiment.pretrainings[name].seeds
-    ]
+    read += [(name, table.setup) for table in experiment.tables.values() for name in table.datasets]
+    read += [(experiment.corpus.dataset, "1cls")] if trains() else []
+    made += [f"{RESULTS}/records/examined/{name}.json" for name, _ in read]
+    made += [f"{RESULTS}/records/manifests/{name}-{setup}.json" for name, setup in read]
+    made += [f"{RESULTS}/records/corpus.json"] if trains() else []
+    for name, seed in used_backbones():
+        source = experiment.pretrainings[name].source
+        if source is not None and source.checkpoint in DOWNLOADS:
+            made.append(f"{source.checkpoint}.verified")
+        made.append(f"{RESULTS}/records/backbones/{name}-seed{seed}.json")
     for table in experiment.tables.values():
         for cell in cell_paths(table):
-            at = Path(cell).relative_to(f"{RESULTS}/cells").parts
-            made.append(f"{RESULTS}/records/cells/{'-'.join(at)}")
+            if table.detector is not None:
+                at = place(cell)
+                images = f"{at.dataset}-{at.setup}-{geometry_of(at)}-{at.part}"
+                made.append(f"{RESULTS}/records/images/{images}.json")
+                made.append(f"{RESULTS}/records/features/{images}-{at.pretraining}-seed{at.seed}.json")
+            made.append(
+                f"{RESULTS}/records/cells/{'-'.join(Path(cell).relative_to(f'{RESULTS}/cells').parts)}"
+            )
     made += [
         f"{RESULTS}/records/tables/{name}.json" for name in ["dataset_overview", *experiment.tables, "claims"]
     ]
+    made += [f"{RESULTS}/records/qualitative.json", f"{RESULTS}/records/site.json"]
     return list(dict.fromkeys(made))
 
 
@@ -179,13 +273,11 @@ def scored(table):
     """(cell, maps, image cache) of a 1-class table's runs, first seeds only: what pictures are made of."""
     found = []
     for cell in cell_paths(table):
-        dataset, setup, run, part, name = Path(cell).relative_to(f"{RESULTS}/cells").parts
-        pretraining, _, seed = name.removesuffix(".json").rpartition("-seed")
-        if int(seed) == experiment.pretrainings[pretraining].seeds[0]:
-            detector, _, profile = run.partition("-")
-            geometry = getattr(experiment.detectors, detector)[profile].geometry
-            maps = f"{RESULTS}/maps/{dataset}/{setup}/{run}/{part}/{pretraining}-seed{seed}.safetensors"
-            found.append((cell, maps, f"{RESULTS}/images/{dataset}/{setup}/{geometry}/{part}.safetensors"))
+        at = place(cell)
+        if at.seed == experiment.pretrainings[at.pretraining].seeds[0]:
+            maps = f"{RESULTS}/maps/{Path(cell).relative_to(f'{RESULTS}/cells').with_suffix('.safetensors')}"
+            images = f"{RESULTS}/images/{at.dataset}/{at.setup}/{geometry_of(at)}/{at.part}.safetensors"
+            found.append((cell, maps, images))
     return found
 
 

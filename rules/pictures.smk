@@ -31,13 +31,14 @@ rule qualitative:
         images=[images for _, _, images in SCORED],
         histories=HISTORIES,
     output:
-        report(
+        figures=report(
             directory(f"{RESULTS}/figures"),
             patterns=["{figure}.png"],
             caption="captions/figures.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
+        record=f"{RESULTS}/records/qualitative.json",
     log:
         f"{RESULTS}/logs/qualitative.log",
     params:
@@ -47,6 +48,7 @@ rule qualitative:
         notices=[
             experiment.datasets[name].notice for name in used_datasets() if experiment.datasets[name].notice
         ],
+        names=names(used_datasets(), used_pretrainings()),
         code=stage_code("qualitative"),
     script:
         "../workflow_scripts/qualitative.py"
@@ -64,11 +66,12 @@ rule site:
         cells=rules.qualitative.input.cells,
         maps=rules.qualitative.input.maps,
         images=rules.qualitative.input.images,
-        figures=rules.qualitative.output[0],
+        figures=rules.qualitative.output.figures,
         templates=TEMPLATES,
     output:
         page=f"{RESULTS}/index.html",
         pictures=directory(f"{RESULTS}/site"),
+        record=f"{RESULTS}/records/site.json",
     log:
         f"{RESULTS}/logs/site.log",
     params:
@@ -79,6 +82,7 @@ rule site:
         },
         backbones=list(PICTURED.values()),
         notices=rules.qualitative.params.notices,
+        names=names(used_datasets(), used_pretrainings()),
         code=stage_code("site"),
     script:
         "../workflow_scripts/site.py"

@@ -7,11 +7,13 @@ rule corpus:
         manifest=manifest(experiment.corpus.dataset, "1cls"),
         sidecar=manifest(experiment.corpus.dataset, "1cls").removesuffix("csv") + "json",
     output:
-        f"{RESULTS}/corpus/{experiment.corpus.dataset}.safetensors",
+        corpus=f"{RESULTS}/corpus/{experiment.corpus.dataset}.safetensors",
+        record=f"{RESULTS}/records/corpus.json",
     log:
         f"{RESULTS}/logs/corpus.log",
     threads: experiment.compute.threads
     params:
+        dataset=experiment.corpus.dataset,
         size=experiment.corpus.size,
         code=stage_code("corpus"),
     script:
@@ -20,7 +22,7 @@ rule corpus:
 
 rule pretrain:
     input:
-        corpus=rules.corpus.output[0],
+        corpus=rules.corpus.output.corpus,
         manifest=rules.corpus.input.manifest,
         sidecar=rules.corpus.input.sidecar,
         init=lambda wc: initial_weights(wc.pretraining, int(wc.seed)),
@@ -38,9 +40,6 @@ rule pretrain:
     resources:
         **training_resources(),
     params:
-        row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(
-            mode="json", include={"label", "spd", "labels"}
-        ),
         recipe=lambda wc: experiment.recipes[experiment.pretrainings[wc.pretraining].recipe].model_dump(
             mode="json"
         ),
@@ -57,7 +56,7 @@ rule pretrain:
 rule import_backbone:
     """Weights from elsewhere become the same kind of file; nothing is unpickled."""
     input:
-        lambda wc: experiment.pretrainings[wc.pretraining].source.checkpoint or [],
+        lambda wc: fetched(experiment.pretrainings[wc.pretraining].source.checkpoint) or [],
     output:
         backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
         record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
@@ -66,10 +65,9 @@ rule import_backbone:
     wildcard_constraints:
         pretraining=pattern(ELSEWHERE),
     params:
-        row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(
-            mode="json", include={"label", "spd", "labels"}
+        source=lambda wc: experiment.pretrainings[wc.pretraining].source.model_dump(
+            mode="json", exclude={"stages", "seed"}
         ),
-        source=lambda wc: experiment.pretrainings[wc.pretraining].source.model_dump(mode="json"),
         sha256=lambda wc: published_sha256(experiment.pretrainings[wc.pretraining].source.checkpoint),
         code=stage_code("import_backbone"),
     script:

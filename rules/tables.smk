@@ -77,6 +77,7 @@ for table_name, table in experiment.tables.items():
             preset=experiment.preset,
             table=table_name,
             options=table_options(table),
+            names=names(table.datasets, table.rows),
             code=stage_code("table"),
         script:
             "../workflow_scripts/table.py"

@@ -8,7 +8,7 @@ function of (seed, epoch).
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,21 +96,34 @@ def load(manifest: Manifest, size: int, workers: int | None = None) -> Corpus:
     return _corpus(manifest, size, images, sizes)
 
 
-def pack(manifest: Manifest, size: int, path: str | os.PathLike[str], workers: int | None = None) -> None:
+def pack(
+    manifest: Manifest,
+    size: int,
+    path: str | os.PathLike[str],
+    workers: int | None = None,
+    *,
+    sources: Mapping[str, str] | None = None,
+) -> None:
     """Writes the decoded training images to one file that `open_packed` maps; the file appears whole or not
-    at all.
+    at all. `sources`: stage -> hash of the code that made it, kept with the file.
 
     images: uint8 (N, 3, size, size); sizes: int32 (N, 2), height and width before. The header says, as
-    strings: format (of this file), size (the side in pixels), crop, resize, order (of the images), digest.
+    strings: format (of this file), size (the side in pixels), crop, resize, order (of the images), digest, sources.
     Raises ValueError that lists all images that cannot be read, OSError where the disk has no room.
     """
     manifest = _training(manifest)
     shapes = {"images": ("uint8", (len(manifest), 3, size, size)), "sizes": ("int32", (len(manifest), 2))}
     header = {"format": FORMAT, "size": str(size), **GEOMETRY, "digest": _digest(manifest, size)}
+    header["sources"] = json.dumps(dict(sources or {}), sort_keys=True)
     with TensorWriter(path, shapes, header) as writer:
         for i, (image, true_size) in enumerate(_decoded(manifest, size, workers)):
             writer.write("images", image[None], i)
             writer.write("sizes", true_size[None], i)
+
+
+def packed_sources(path: str | os.PathLike[str]) -> dict[str, str]:
+    """What `pack` was given as `sources`."""
+    return json.loads(open_tensors(path)[1].get("sources", "{}"))
 
 
 def open_packed(path: str | os.PathLike[str], manifest: Manifest) -> Corpus:

@@ -1,6 +1,7 @@
 """One detector on one backbone's features: fit on training images, score test images, measure."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,24 @@ def evaluate(
     metadata = {"exponents": json.dumps(exponents), "split_hash": json.dumps(cache.split_hash)}
     write_tensors(maps_path, kept, metadata)
     return results
+
+
+def mean_metrics(detector: str, objects: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Unweighted means over the objects that have a metric, under the names of run records.
+
+    objects: what `evaluate` returns. `padim/au_roc` is of images, `padim/pixel_au_roc` of pixels; None where
+    no object has it.
+    """
+    means: dict[str, float | None] = {}
+    for task, prefix in (("classification", ""), ("segmentation", "pixel_")):
+        for metric, word in _WORDS.items():
+            values = [result[task].get(metric) for result in objects.values() if result[task] is not None]
+            values = [value for value in values if value is not None]
+            means[f"{detector}/{prefix}{word}"] = sum(values) / len(values) if values else None
+    return means
+
+
+_WORDS = {"AU-ROC": "au_roc", "AU-PR": "au_pr", "AP": "ap", "F1-max": "f1_max", "AU-PRO": "au_pro"}
 
 
 def _score(

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spd.provenance import file_sha256
+
 
 def write_json(path: str | Path, content: Any) -> None:
     """Writes `content` as JSON with sorted keys, through a temporary name in the same folder.
@@ -70,4 +72,31 @@ def write_record(
             "history": history,
             "artifacts": list(artifacts),
         },
+    )
+
+
+def write_backbone_record(
+    path: str | Path,
+    backbone: str | Path,
+    *,
+    pretraining: str,
+    seed: int,
+    params: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    metrics: Mapping[str, float | None] | None = None,
+    history: str | None = None,
+) -> None:
+    """Writes the record of the backbone file `backbone`, trained here or from elsewhere.
+
+    pretraining: its key in the config; what it is called is put in where the run is shown (`spd.names`).
+    """
+    write_record(
+        path,
+        key=f"backbone/{pretraining}/seed{seed}",
+        experiment="backbones",
+        name=f"{pretraining} seed{seed}",
+        params={"pretraining": pretraining, "seed": seed, **params},
+        metrics=metrics or {},
+        provenance={"checkpoint": file_sha256(backbone), **provenance},
+        history=history,
     )

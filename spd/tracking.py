@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spd.names import Names
 from spd.records import read_json
 
 KEY = "spd.run_key"
 CONTENT = "spd.content"  # written last: a run without it was interrupted and is replaced
 EXPERIMENT_PREFIX = "SPD "
-BATCH = 1000  # MLflow's limit of metrics in one call
+BATCH = 1000  # MLflow's limit of metrics, params and tags in one call
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def sync(
     *,
     preset: str,
     tracking_uri: str | None = None,
+    names: Names | None = None,
     progress: bool = True,
 ) -> Synced:
     """Brings an MLflow store up to date with run records; twice adds nothing.
@@ -46,6 +48,7 @@ def sync(
     records: record files in the order in which they shall appear, tables last.
     folder: where `mlflow.db`, the artefacts and the lock lie; used only without a tracking server.
     tracking_uri: a server to use instead of `folder/mlflow.db` (MLFLOW_TRACKING_URI).
+    names: what the keys of data sets and pre-trainings in the records are called in params.
 
     A run is found by the tag `spd.run_key`; the tag `spd.content` holds a hash of record, history and
     artefacts and is written last. Equal: left alone. Different or missing: the run is deleted (in
@@ -58,11 +61,16 @@ def sync(
     with _locked(folder / "sync.lock"):
         client = _client(tracking_uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
         artifacts = None if tracking_uri else (folder / "artifacts").resolve()
-        return _sync(client, records, preset, artifacts, progress)
+        return _sync(client, records, preset, artifacts, names or Names(), progress)
 
 
 def _sync(
-    client: Any, records: Sequence[Path], preset: str, artifacts: Path | None, progress: bool
+    client: Any,
+    records: Sequence[Path],
+    preset: str,
+    artifacts: Path | None,
+    names: Names,
+    progress: bool,
 ) -> Synced:
     from tqdm import tqdm
 
@@ -71,6 +79,7 @@ def _sync(
     runs: dict[str, dict[str, Any]] = {}
     for path in tqdm(records, desc="MLflow", unit="run", disable=not progress):
         record = read_json(path)
+        record["params"] = names.in_params(record["params"])
         name = f"{EXPERIMENT_PREFIX}{preset}: {record['experiment']}"
         if name not in experiments:
             experiments[name] = _experiment(client, name, artifacts)
@@ -103,9 +112,11 @@ def _write(client: Any, experiment: str, record: dict[str, Any], content: str, t
     tags = [RunTag(f"spd.{k}", _short(v)) for k, v in sorted(record["provenance"].items()) if v is not None]
     metrics = [Metric(k, float(v), timestamp, 0) for k, v in sorted(record["metrics"].items())]
     metrics += list(_history(record["history"], timestamp))
-    for start in range(0, max(len(metrics), 1), BATCH):
+    # One call takes 1,000 items in all.
+    room = BATCH - len(params[:100]) - len(tags[:100])
+    client.log_batch(run_id, metrics=metrics[:room], params=params[:100], tags=tags[:100])
+    for start in range(room, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    client.log_batch(run_id, params=params[:100], tags=tags[:100])
     for artifact in record["artifacts"]:
         client.log_artifact(run_id, artifact)
     client.set_tag(run_id, CONTENT, content)

@@ -6,8 +6,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from spd.datasets import manifest
 from spd.detectors.options import PaDiMOptions
-from spd.detectors.padim import PaDiM
-from spd.evaluation import evaluate
+from spd.detectors.padim import PaDiM, draw_channels
+from spd.evaluation import evaluate, mean_metrics
 from spd.features.store import Features
 from spd.images.cache import ImageCache
 from spd.tensors import open_tensors, write_tensors
@@ -104,6 +104,35 @@ def test_kept_maps_are_the_maps_to_eleven_bits(stage, tmp_path):
     np.testing.assert_allclose(
         kept["gear/maps"].astype(np.float64) * scale, maps, rtol=2**-11, atol=scale * 2**-24
     )
+
+
+def test_padims_channels_are_drawn_once_from_their_own_seed_and_kept(stage, tmp_path):
+    cache, extracted = stage()
+    kept = {}
+    for seed in (1, 2):
+        options = PaDiMOptions(dim=3, channel_seed=seed)
+        np.random.seed(seed)  # the global stream has no part in it
+        evaluate("padim", options, cache, extracted, tmp_path / "maps.safetensors", progress=False)
+        tensors, _ = open_tensors(tmp_path / "maps.safetensors")
+        kept[seed] = [tensors["gear/channels"].tolist(), tensors["täfel/2/channels"].tolist()]
+        # one index a width: the same for every object, in every run
+        assert kept[seed] == [draw_channels(6, 3, seed).tolist()] * 2
+        assert len(set(kept[seed][0])) == 3 and set(kept[seed][0]) <= set(range(6))
+    assert kept[1] != kept[2]
+
+
+def test_means_over_objects_leave_out_what_an_object_does_not_have():
+    objects = {
+        "a": {"classification": {"AU-ROC": 0.5, "AP": None}, "segmentation": {"AU-ROC": 1.0, "AU-PRO": 0.25}},
+        "b": {"classification": {"AU-ROC": 0.75, "AP": None}, "segmentation": None},
+    }
+    means = mean_metrics("padim", objects)
+    assert {key: value for key, value in means.items() if value is not None} == {
+        "padim/au_roc": 0.625,
+        "padim/pixel_au_roc": 1.0,
+        "padim/pixel_au_pro": 0.25,
+    }
+    assert means["padim/ap"] is None
 
 
 def test_features_that_are_not_finite_name_object_and_image(stage, tmp_path):

@@ -41,3 +41,20 @@ def test_broken_file_is_named(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ValueError, match=r"broken\.json"):
         records.read_json(tmp_path / "broken.json")
+
+
+def test_backbones_record_names_its_file_by_hash(tmp_path):
+    (tmp_path / "weights").write_bytes(b"abc")
+    records.write_backbone_record(
+        tmp_path / "r.json",
+        tmp_path / "weights",
+        pretraining="moco",
+        seed=3,
+        params={"eta": 0.1},
+        provenance={"code": "c"},
+    )
+    record = records.read_json(tmp_path / "r.json")
+    assert (record["key"], record["name"]) == ("backbone/moco/seed3", "moco seed3")
+    assert record["params"] == {"pretraining": "moco", "seed": 3, "eta": 0.1}
+    # SHA-256 of "abc", FIPS 180-2, B.1
+    assert record["provenance"]["checkpoint"].startswith("ba7816bf8f01cfea414140de5dae2223")

@@ -4,6 +4,7 @@ import multiprocessing
 import pytest
 
 from spd import records, tracking
+from spd.names import Names
 
 
 def write(folder, key, value, **more):
@@ -78,3 +79,32 @@ def test_two_syncs_at_once_leave_one_run_each(store, tmp_path):
     assert [job.exitcode for job in jobs] == [0, 0]
     _, found = runs(store, "race")
     assert sorted(run.data.tags[tracking.KEY] for run in found) == [f"race/{i}" for i in range(4)]
+
+
+def test_names_are_put_in_and_another_name_replaces_the_run(store, tmp_path):
+    path = tmp_path / "named.json"
+    records.write_record(
+        path,
+        key="named/0",
+        experiment="named",
+        name="moco",
+        params={"pretraining": "moco", "dataset": "visa"},
+        metrics={},
+        provenance={},
+    )
+
+    def synced(label):
+        names = Names({"visa": "VisA"}, {"moco": {"label": label, "spd": "none", "labels": False}})
+        return tracking.sync([path], store, preset="tiny", names=names, progress=False)
+
+    assert synced("MoCo").created == 1
+    assert synced("MoCo").unchanged == 1
+    assert synced("MoCo, ours").replaced == 1
+    _, (run,) = runs(store, "named")
+    assert run.data.params == {
+        "pretraining": "moco",
+        "dataset": "VisA",
+        "method": "MoCo, ours",
+        "spd": "none",
+        "labels": "false",
+    }

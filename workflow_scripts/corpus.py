@@ -1,9 +1,28 @@
 """Decodes the pre-training images once into one memory map."""
 
+from pathlib import Path
+
 from job import cpus, running
 
 with running(snakemake):
     from spd.corpus import pack
     from spd.datasets.manifest import read
+    from spd.provenance import code_version
+    from spd.records import write_record
 
-    pack(read(snakemake.input.manifest), snakemake.params.size, snakemake.output[0], workers=cpus(snakemake))
+    manifest, size = read(snakemake.input.manifest), snakemake.params.size
+    code = code_version(Path(snakemake.scriptdir) / "corpus.py")
+    sources = {"corpus manifest": manifest.meta["sources"]["manifest"], "corpus": code["code"]}
+    pack(manifest, size, snakemake.output.corpus, workers=cpus(snakemake), sources=sources)
+    write_record(
+        snakemake.output.record,
+        key=f"corpus/{snakemake.params.dataset}",
+        experiment="data sets",
+        name=f"corpus {snakemake.params.dataset}",
+        params={"dataset": snakemake.params.dataset, "size": size, "split_hash": manifest.split_hash},
+        metrics={
+            "corpus/images": len(manifest),
+            "corpus/bytes": Path(snakemake.output.corpus).stat().st_size,
+        },
+        provenance={"data_fingerprint": manifest.meta["fingerprint"], **code},
+    )

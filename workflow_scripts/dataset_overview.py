@@ -20,7 +20,7 @@ with running(snakemake):
         frame = overview(read(path), dataset["facts"], dataset["objects"])
         if dataset["facts"] is not None:
             require_stated(frame)
-        frames.append(frame)
+        frames.append(frame.assign(dataset=dataset["name"]))
     write_overview(
         pd.concat(frames, ignore_index=True),
         "dataset_overview",

@@ -1,10 +1,28 @@
 """Draws one archive of the demo."""
 
+from pathlib import Path
+
 from job import running
 
 with running(snakemake):
     from spd.datasets.demo.archives import write_classes, write_mvtec, write_visa
     from spd.datasets.demo.options import DemoOptions
+    from spd.datasets.fingerprint import archive_fingerprint
+    from spd.provenance import code_version
+    from spd.records import write_record
 
     write = {"visa.tar": write_visa, "mvtec.tar.xz": write_mvtec, "classes.tar": write_classes}
-    write[snakemake.wildcards.archive](snakemake.output[0], DemoOptions(**snakemake.params.options))
+    folder, archive = snakemake.wildcards.folder, snakemake.wildcards.archive
+    write[archive](snakemake.output.archive, DemoOptions(**snakemake.params.options))
+    write_record(
+        snakemake.output.record,
+        key=f"demo_archive/{folder}/{archive}",
+        experiment="archives",
+        name=f"draw {archive}",
+        params={
+            "seed": snakemake.params.options["seed"],
+            "sha256": archive_fingerprint(snakemake.output.archive),
+        },
+        metrics={"archive/bytes": Path(snakemake.output.archive).stat().st_size},
+        provenance=code_version(Path(snakemake.scriptdir) / "demo_archive.py"),
+    )

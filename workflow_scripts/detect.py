@@ -8,46 +8,35 @@ from staging import staged
 with running(snakemake):
     from spd.backbones.files import read_metadata
     from spd.detectors.registry import OPTIONS
-    from spd.evaluation import LABELS, METRIC, evaluate
+    from spd.evaluation import LABELS, METRIC, evaluate, mean_metrics
+    from spd.features.store import Features
     from spd.images.cache import ImageCache
     from spd.provenance import code_version, file_sha256
     from spd.records import read_json, write_json, write_record
 
-    at, row, preset = snakemake.wildcards, snakemake.params.row, snakemake.params.preset
-    seed = int(at.seed)
-    backbone = read_metadata(snakemake.input.backbone)
-    with staged(snakemake.input.features, snakemake.resources.get("scratch")) as features:
-        objects = evaluate(
-            at.detector,
-            OPTIONS[at.detector](**snakemake.params.options),
-            snakemake.input.images,
-            features,
-            snakemake.output.maps,
-        )
-    key = f"cell/{at.dataset}/{at.setup}/{at.detector}-{at.profile}/{at.part}/{at.pretraining}/seed{seed}"
+    at, params, files = snakemake.wildcards, snakemake.params, snakemake.input
+    options = OPTIONS[at.detector](**params.options)
+    with staged(files.features, snakemake.resources.get("scratch")) as features:
+        objects = evaluate(at.detector, options, files.images, features, snakemake.output.maps)
+    backbone, cache = read_metadata(files.backbone), ImageCache(files.images)
+    key = f"cell/{at.dataset}/{at.setup}/{at.detector}-{at.profile}/{at.part}/{at.pretraining}/seed{at.seed}"
     provenance = {
-        "preset": preset,
+        "preset": params.preset,
         **code_version(Path(snakemake.scriptdir) / "detect.py"),
         "pretraining_code": backbone.more.get("code"),
-        "split_hash": ImageCache(snakemake.input.images).split_hash,
-        "data_fingerprint": read_json(snakemake.input.sidecar)["fingerprint"],
-        "checkpoint": file_sha256(snakemake.input.backbone),
-        "geometry": snakemake.params.geometry,
+        # The stages before: results of two versions of any of them must not pass for one.
+        "sources": {**backbone.more.get("sources", {}), **cache.sources, **Features(files.features).sources},
+        "split_hash": cache.split_hash,
+        "data_fingerprint": read_json(files.sidecar)["fingerprint"],
+        "checkpoint": file_sha256(files.backbone),
+        "geometry": params.geometry,
         "metric": METRIC,
         "run_key": key,
     }
-    pretraining = {
-        "name": at.pretraining,
-        "label": row["label"],
-        "method": row["label"],
-        "spd": row["spd"],
-        "backbone": backbone.architecture,
-        "labels": row["labels"],
-        "seed": seed,
-    }
+    pretraining = {"name": at.pretraining, "backbone": backbone.architecture, "seed": int(at.seed)}
     cell = {
         "schema": 1,
-        "dataset": snakemake.params.dataset,
+        "dataset": at.dataset,
         "setup": at.setup,
         "detector": LABELS[at.detector],
         "profile": at.profile,
@@ -58,34 +47,22 @@ with running(snakemake):
         "provenance": provenance,
     }
     write_json(snakemake.output.cell, cell)
-
-    def mean(task, metric):
-        values = [result[task][metric] for result in objects.values() if result[task] is not None]
-        values = [value for value in values if value is not None]
-        return sum(values) / len(values) if values else None
-
-    group = at.detector
-    names = {"AU-ROC": "au_roc", "AU-PR": "au_pr", "AP": "ap", "F1-max": "f1_max"}
     write_record(
         snakemake.output.record,
         key=key,
         experiment=f"{LABELS[at.detector]} {at.setup}",
-        name=f"{at.pretraining} seed{seed} {snakemake.params.dataset} {at.profile} {at.part}",
+        name=f"{at.pretraining} seed{at.seed} {at.dataset} {at.profile} {at.part}",
         params={
-            **{k: v for k, v in pretraining.items() if k != "label"},
-            "dataset": snakemake.params.dataset,
+            "pretraining": at.pretraining,
+            "backbone": backbone.architecture,
+            "seed": int(at.seed),
+            "dataset": at.dataset,
             "setup": at.setup,
             "profile": at.profile,
             "part": at.part,
-            **{f"{group}.{option}": value for option, value in snakemake.params.options.items()},
+            **{f"{at.detector}.{option}": value for option, value in params.options.items()},
         },
-        metrics={
-            **{f"{group}/{name}": mean("classification", metric) for metric, name in names.items()},
-            **{
-                f"{group}/pixel_{name}": mean("segmentation", metric)
-                for metric, name in {**names, "AU-PRO": "au_pro"}.items()
-            },
-        },
+        metrics=mean_metrics(at.detector, objects),
         provenance=provenance,
         artifacts=(snakemake.output.cell,),
     )

@@ -1,12 +1,30 @@
 """Looks at every file of a data set once, for all of its setups."""
 
+from pathlib import Path
+
 from job import cpus, running
 
 with running(snakemake):
     from spd.datasets.examine import examine, write_examined
     from spd.datasets.options import DatasetOptions
     from spd.datasets.registry import make_manifest
+    from spd.provenance import code_version
+    from spd.records import write_record
 
-    dataset = DatasetOptions(**snakemake.params.dataset)
-    manifests = [make_manifest(dataset, setup, snakemake.params.unpacked) for setup in dataset.setups]
-    write_examined(examine(manifests, workers=cpus(snakemake)), snakemake.output[0])
+    name, params = snakemake.wildcards.dataset, snakemake.params
+    archive = {"file": params.archive} if params.archive else None
+    dataset = DatasetOptions(name=name, archive=archive, **params.dataset)
+    manifests = [make_manifest(dataset, setup, params.unpacked) for setup in dataset.setups]
+    write_examined(examine(manifests, workers=cpus(snakemake)), snakemake.output.examined)
+    write_record(
+        snakemake.output.record,
+        key=f"examine/{name}",
+        experiment="data sets",
+        name=f"examine {name}",
+        params={"dataset": name, "setups": ", ".join(dataset.setups)},
+        metrics={"examined/images": len({row.image for manifest in manifests for row in manifest})},
+        provenance={
+            "data_fingerprint": manifests[0].meta["fingerprint"],
+            **code_version(Path(snakemake.scriptdir) / "examine.py"),
+        },
+    )

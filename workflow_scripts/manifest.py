@@ -13,12 +13,15 @@ with running(snakemake) as job:
     from spd.provenance import code_version
     from spd.records import write_record
 
-    name, setup = snakemake.wildcards.dataset, snakemake.wildcards.setup
-    dataset = DatasetOptions(**snakemake.params.dataset)
-    manifest = make_manifest(dataset, setup, snakemake.params.unpacked)
+    name, setup, params = snakemake.wildcards.dataset, snakemake.wildcards.setup, snakemake.params
+    code = code_version(Path(snakemake.scriptdir) / "manifest.py")
+    archive = {"file": params.archive} if params.archive else None
+    dataset = DatasetOptions(name=name, archive=archive, **params.dataset)
+    manifest = make_manifest(dataset, setup, params.unpacked)
+    manifest.meta["sources"] = {"manifest": code["code"]}
     report = check(manifest, read_examined(snakemake.input.examined))
     report = report.accepting(dataset.checks, dataset.accept)
-    report.require_sound(f"{dataset.name} {setup}", key=f"datasets.{name}")
+    report.require_sound(f"{name} {setup}", key=f"datasets.{name}")
     if report.accepted:
         job.say(f"{len(report.accepted)} accepted problems, see {snakemake.output.checks}")
     if report.warnings:
@@ -30,16 +33,13 @@ with running(snakemake) as job:
         snakemake.output.record,
         key=f"manifest/{name}/{setup}",
         experiment="data sets",
-        name=f"{manifest.meta['dataset']} {setup}",
-        params={"dataset": manifest.meta["dataset"], "setup": setup, "split_hash": manifest.split_hash},
+        name=f"{name} {setup}",
+        params={"dataset": name, "setup": setup, "split_hash": manifest.split_hash},
         metrics={
             **{f"images/{kind}": int(count) for kind, count in counts.items()},
             "checks/accepted": len(report.accepted),
             "checks/warnings": len(report.warnings),
         },
-        provenance={
-            "data_fingerprint": manifest.meta["fingerprint"],
-            **code_version(Path(snakemake.scriptdir) / "manifest.py"),
-        },
+        provenance={"data_fingerprint": manifest.meta["fingerprint"], **code},
         artifacts=(snakemake.output.csv,),
     )

@@ -9,14 +9,14 @@ from launch import launch, queued_again_when_preempted
 with running(snakemake), queued_again_when_preempted():
     import json
 
-    from spd.corpus import open_packed
+    from spd.corpus import open_packed, packed_sources
     from spd.datasets.manifest import read
     from spd.methods.options import SPDOptions, parse_recipe
     from spd.pretrain import pretrain
-    from spd.provenance import code_version, file_sha256
-    from spd.records import write_record
+    from spd.provenance import code_version
+    from spd.records import write_backbone_record
 
-    name, row, seed = snakemake.wildcards.pretraining, snakemake.params.row, int(snakemake.wildcards.seed)
+    name, seed = snakemake.wildcards.pretraining, int(snakemake.wildcards.seed)
     recipe, spd = parse_recipe(snakemake.params.recipe), SPDOptions(**snakemake.params.spd)
     code = code_version(Path(snakemake.scriptdir) / "pretrain.py")
     nodes, gpus = snakemake.resources.nodes, snakemake.resources.gpu
@@ -35,25 +35,22 @@ with running(snakemake), queued_again_when_preempted():
             init=snakemake.input.init or None,
             device=snakemake.params.device,
             threads=max(1, cpus(snakemake) // max(1, gpus // nodes)),
-            provenance=code,
+            provenance={**code, "sources": packed_sources(snakemake.input.corpus)},
         )
 
     launch(train, sys.argv[0], nodes=nodes, gpus=gpus)
     last = json.loads(Path(snakemake.output.history).read_text().splitlines()[-1])
-    write_record(
+    write_backbone_record(
         snakemake.output.record,
-        key=f"backbone/{name}/seed{seed}",
-        experiment="backbones",
-        name=f"{name} seed{seed}",
+        snakemake.output.backbone,
+        pretraining=name,
+        seed=seed,
         params={
-            "method": row["label"],
-            "spd": row["spd"],
             "backbone": snakemake.params.architecture,
-            "seed": seed,
             "eta": spd.eta,
             **{key: value for key, value in snakemake.params.recipe.items() if not isinstance(value, dict)},
         },
         metrics={f"final/{key}": value for key, value in last.items() if isinstance(value, int | float)},
-        provenance={"checkpoint": file_sha256(snakemake.output.backbone), **code},
+        provenance=code,
         history=snakemake.output.history,
     )

@@ -5,12 +5,16 @@ from pathlib import Path
 from job import running
 
 with running(snakemake) as job:
+    from spd.names import Names
+    from spd.provenance import code_version
+    from spd.records import write_record
     from spd.report.cells import read_cells
     from spd.report.options import TableOptions
     from spd.report.scored import Scored
     from spd.report.site import Backbone, Sources, TableFiles, write_site
 
     files, params = snakemake.input, snakemake.params
+    names = Names(**params.names)
     tables = [
         TableFiles(name, TableOptions(**table["options"]), Path(csv), [Path(path) for path in table["cells"]])
         for (name, table), csv in zip(params.tables.items(), files.tables, strict=True)
@@ -24,10 +28,22 @@ with running(snakemake) as job:
         ],
         scored=[
             Scored(cell, Path(images), Path(maps))
-            for cell, images, maps in zip(read_cells(files.cells), files.images, files.maps, strict=True)
+            for cell, images, maps in zip(
+                read_cells(files.cells, names), files.images, files.maps, strict=True
+            )
         ],
         figures=Path(files.figures),
         notices=params.notices,
+        names=names,
     )
     page = write_site(sources, Path(snakemake.output.page).parent, preset=params.preset)
     job.say(f"open {page}")
+    write_record(
+        snakemake.output.record,
+        key="site",
+        experiment="pictures",
+        name="site",
+        params={"tables": len(tables), "cells": len(files.runs), "pictures": len(sources.scored)},
+        metrics={"site/bytes": page.stat().st_size},
+        provenance=code_version(Path(snakemake.scriptdir) / "site.py"),
+    )

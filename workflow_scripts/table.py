@@ -5,6 +5,7 @@ from pathlib import Path
 from job import running
 
 with running(snakemake):
+    from spd.names import Names
     from spd.provenance import code_version
     from spd.records import write_record
     from spd.report.cells import read_cells
@@ -13,7 +14,8 @@ with running(snakemake):
 
     name = snakemake.params.table
     options = TableOptions(**snakemake.params.options)
-    write_table(read_cells(snakemake.input.cells), name, options, Path(snakemake.output[0]).parent)
+    cells = read_cells(snakemake.input.cells, Names(**snakemake.params.names))
+    write_table(cells, name, options, Path(snakemake.output[0]).parent)
     write_record(
         snakemake.output.record,
         key=f"table/{name}",

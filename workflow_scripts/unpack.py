@@ -1,20 +1,35 @@
 """Unpacks an archive into its folder, whole or not at all."""
 
+from pathlib import Path
+
 from job import running
 
 with running(snakemake):
     from spd.datasets.archive import unpack
     from spd.datasets.options import ArchiveOptions
-    from spd.records import write_json
+    from spd.provenance import code_version
+    from spd.records import write_record
 
-    options = ArchiveOptions(**snakemake.params.archive)
-    max_files, max_bytes = options.bounds()
+    options = ArchiveOptions(file=snakemake.params.archive, **snakemake.params.options)
+    archive, (max_files, max_bytes) = Path(options.file), options.bounds()
+    if not archive.is_file() and archive != Path(snakemake.input[0]):
+        raise ValueError(
+            f"{archive}: deleted since its hash was checked; delete {snakemake.input[0]} to fetch it again"
+        )
     inventory = unpack(
-        snakemake.input[0],
+        archive,
         snakemake.wildcards.folder,
         max_files=max_files,
         max_bytes=max_bytes,
         sha256=options.sha256,
         nested=options.nested,
     )
-    write_json(snakemake.output[0], inventory)
+    write_record(
+        snakemake.output[0],
+        key=f"unpack/{Path(snakemake.wildcards.folder).name}",
+        experiment="archives",
+        name=f"unpack {archive.name}",
+        params={"archive": inventory["archive"]},
+        metrics={"unpacked/files": inventory["files"], "unpacked/bytes": inventory["bytes"]},
+        provenance=code_version(Path(snakemake.scriptdir) / "unpack.py"),
+    )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,9 +64,11 @@ class Report:
         return f"{self.architecture}: {self.taken} tensors taken, dropped: {parts}{stubs}"
 
 
-def import_backbone(options: BackboneOptions, path: Path | str) -> Report:
+def import_backbone(
+    options: BackboneOptions, path: Path | str, provenance: Mapping[str, Any] | None = None
+) -> Report:
     """Writes a backbone file, atomically, from `options`' source; its metadata say source, checkpoint's
-    SHA-256 and what was dropped.
+    SHA-256 and what was dropped, and `provenance` (any JSON).
 
     Every tensor of the architecture must be there in its shape, and every tensor beside a classifier, a
     known projection head inside the encoder and the parts outside the encoder must be the architecture's.
@@ -74,6 +77,7 @@ def import_backbone(options: BackboneOptions, path: Path | str) -> Report:
     """
     mean, std = _NORMALISATION.get(options.source, (IMAGENET_MEAN, IMAGENET_STD))
     about = {"source": options.source, "mean": options.mean or mean, "std": options.std or std}
+    about |= provenance or {}
     architecture = LITE0 if options.source == "lite0" else options.architecture
 
     if options.source == "file":
@@ -82,7 +86,12 @@ def import_backbone(options: BackboneOptions, path: Path | str) -> Report:
         if infinite:
             raise ValueError(f"{options.checkpoint}: weights that are not finite: {', '.join(infinite[:5])}")
         given = {"mean": options.mean or metadata.mean, "std": options.std or metadata.std}
-        export(model, path, architecture=metadata.architecture, metadata={**metadata.more, **given})
+        export(
+            model,
+            path,
+            architecture=metadata.architecture,
+            metadata={**metadata.more, **given, **(provenance or {})},
+        )
         return Report(metadata.architecture, len(model.state_dict()))
     if options.source == "random":
         with torch.random.fork_rng(devices=[]):

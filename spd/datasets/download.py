@@ -11,8 +11,9 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from spd.datasets.fingerprint import archive_fingerprint, file_sha256, remember_fingerprint
+from spd.datasets.fingerprint import archive_fingerprint, remember_fingerprint
 from spd.datasets.options import ArchiveOptions
+from spd.provenance import file_sha256
 
 CHUNK = 1 << 20  # bytes
 PROGRESS = 1 << 20  # a broken transfer that brought this many bytes is no failed attempt

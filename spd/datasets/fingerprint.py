@@ -4,15 +4,16 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from spd.datasets.image_files import is_image
+from spd.provenance import file_sha256
 
 
-def folder_fingerprint(root: str | os.PathLike[str]) -> str:
+def folder_fingerprint(root: str | os.PathLike[str], files: Iterable[str | os.PathLike[str]] = ()) -> str:
     """SHA-256 over (relative path, size, mtime_ns) of each image and CSV file below `root`, without reading
-    them.
+    them, and of `files` that lie elsewhere (by their own path; a missing one counts by its name).
 
     Files that no reader uses (READMEs, hidden files, caches) do not count. Links to folders are followed once
     each.
@@ -24,6 +25,10 @@ def folder_fingerprint(root: str | os.PathLike[str]) -> str:
     digest = hashlib.sha256()
     for path, size, mtime_ns in sorted(_walk(str(root), "")):
         digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    for file in sorted(Path(file) for file in files):
+        if not file.resolve().is_relative_to(root.resolve()):
+            size, mtime_ns = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else (-1, -1)
+            digest.update(f"{file}\0{size}\0{mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -43,12 +48,6 @@ def archive_fingerprint(path: str | os.PathLike[str]) -> str:
     digest = file_sha256(path)
     remember_fingerprint(path, digest)
     return digest
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remember_fingerprint(path: Path, sha256: str) -> None:

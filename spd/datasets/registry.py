@@ -57,7 +57,8 @@ def fingerprint(dataset: DatasetOptions) -> str:
         return archive_fingerprint(expand(dataset.archive.file, f"datasets: {dataset.name}: archive: file"))
     if dataset.root is None:
         return elpv.fingerprint()
-    return folder_fingerprint(images_root(dataset))
+    root = images_root(dataset)
+    return folder_fingerprint(root, [root / csv for csv in dataset.csv.values()])
 
 
 def make_manifest(
@@ -65,7 +66,7 @@ def make_manifest(
 ) -> Manifest:
     """Reads one setup of a data set; `unpacked` is the folder its archive was unpacked to.
 
-    `meta` gains dataset, fingerprint, licence and notice.
+    `meta` gains dataset and fingerprint, and licence and notice where there are any.
     """
     options: dict[str, Any] = {"objects": dataset.objects}
     if dataset.mask_threshold is not None:
@@ -77,10 +78,10 @@ def make_manifest(
     if dataset.reader == "elpv":
         options["seed"] = dataset.seed
     manifest = read_dataset(dataset.reader, images_root(dataset, unpacked), setup, **options)
+    said = {"licence": dataset.licence, "notice": dataset.notice}
     manifest.meta.update(
         dataset=dataset.name,
         fingerprint=fingerprint(dataset),
-        licence=dataset.licence,
-        notice=dataset.notice or manifest.meta.get("notice", ""),
+        **{key: text for key, text in said.items() if text},
     )
     return manifest

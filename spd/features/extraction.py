@@ -1,7 +1,7 @@
 """From an image cache and a backbone to feature maps on disk."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,15 @@ def extract(
     device: str | torch.device | None = None,
     threads: int | None = None,
     progress: bool = True,
+    sources: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the maps of `stages` for every image of the cache (of `objects`, if given) to `path`,
     atomically.
 
     Per object and stage: `NAME/STAGE` float32 (N, C, h, w), in the order of the cache; memory is one batch.
     Input is (pixel / 255 - mean) / std with the backbone's own mean and std. `precision` float32 or bfloat16
-    (of the arithmetic alone); `device`: a GPU if there is one; `threads`: of torch, while this runs.
+    (of the arithmetic alone); `device`: a GPU if there is one; `threads`: of torch, while this runs;
+    `sources`: stage -> hash of the code that made it, kept with the file.
 
     Raises ValueError for a stage the backbone does not have, and for features that are not finite, naming the
     image.
@@ -57,6 +59,7 @@ def extract(
         metadata = {
             "cache": json.dumps({"split_hash": cache.split_hash, "geometry": cache.geometry.model_dump()}),
             "stages": json.dumps(network.stages),
+            "sources": json.dumps(dict(sources or {}), sort_keys=True),
             "objects": json.dumps(
                 {name: cache.rows(name)["split"].value_counts().to_dict() for name in chosen},
                 ensure_ascii=False,

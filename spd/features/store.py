@@ -20,6 +20,8 @@ class Features:
         self.stages: tuple[str, ...] = tuple(json.loads(metadata["stages"]))
         self.cache: dict = json.loads(metadata["cache"])
         """split_hash and geometry of the image cache they were made from."""
+        self.sources: dict[str, str] = json.loads(metadata.get("sources", "{}"))
+        """Stage -> hash of the code that made it."""
         self._counts: dict[str, dict[str, int]] = json.loads(metadata["objects"])
 
     @property

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,13 +27,14 @@ def write_cache(
     *,
     workers: int = 1,
     progress: bool = True,
+    sources: Mapping[str, str] | None = None,
 ) -> None:
     """Decodes and resizes each image of `objects` (None: all) once, and writes `path` (atomically).
 
     Per object: `NAME/images` uint8 (N, 3, H, W), training rows first, then test rows, each in the manifest's
     order; `NAME/masks` uint8 in {0, 1} (N, H, W), all 0 for normal images, and only if every anomalous image
     of the object has a mask (a warning says which object lacks some). `workers` threads decode; the file's
-    bytes do not depend on them.
+    bytes do not depend on them. `sources`: stage -> hash of the code that made it, kept with the file.
 
     Raises ValueError, naming the file, for an image that cannot be decoded, a mask of another size than its
     image, and images of one object that end in different sizes.
@@ -52,6 +53,7 @@ def write_cache(
         "geometry": json.dumps(geometry.model_dump()),
         "split_hash": json.dumps(manifest.split_hash),
         "rows": json.dumps(rows, ensure_ascii=False),  # object -> rows in the order of COLUMNS
+        "sources": json.dumps(dict(sources or {}), sort_keys=True),
     }
 
     def prepare(row: Row) -> tuple[np.ndarray, np.ndarray | None]:
@@ -100,6 +102,8 @@ class ImageCache:
             raise ValueError(f"{path} is no image cache")
         self.geometry = GeometryOptions(**json.loads(metadata["geometry"]))
         self.split_hash: str = json.loads(metadata["split_hash"])
+        self.sources: dict[str, str] = json.loads(metadata.get("sources", "{}"))
+        """Stage -> hash of the code that made this cache and what it was made of."""
         self._rows = {
             name: pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
             for name, rows in json.loads(metadata["rows"]).items()

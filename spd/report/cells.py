@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from spd.names import Names
 from spd.records import read_json
 from spd.report.options import Setup
 
@@ -151,17 +152,18 @@ class Cell(_Read):
         )
 
 
-def read_cells(paths: Iterable[str | Path]) -> list[Cell]:
-    """Reads and validates cell files, in the order given.
+def read_cells(paths: Iterable[str | Path], names: Names | None = None) -> list[Cell]:
+    """Reads and validates cell files, in the order given; `names` says what their keys are called.
 
     Raises ValueError naming the file and the key for what is missing, of a wrong type or out of range,
     and for two files that hold the same object of the same run.
     """
+    names = names or Names()
     cells: list[Cell] = []
     seen: dict[tuple, Path] = {}  # (identity, object) -> file
     for path in map(Path, paths):
         try:
-            cell = Cell.model_validate(read_json(path))
+            cell = Cell.model_validate(names.in_cell(read_json(path)))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -111,17 +111,26 @@ def _code(cells: list[Cell]) -> str:
         made_by[f"spd {p.spd_version}, source {p.code}{commit}"].add(
             (cell.detector, cell.dataset, cell.profile, cell.pretraining.name)
         )
-    # Detectors differ in their source hash by nature; a mixture is two versions of the same detector.
-    sources = defaultdict(set)
+    # Detectors differ in their source hash by nature; a mixture is two versions of the same detector, or of a
+    # stage before it (manifest, images, features, ...).
+    detectors, stages = defaultdict(set), defaultdict(lambda: defaultdict(set))
     for cell in cells:
-        sources[cell.detector].add((cell.provenance.code, cell.provenance.spd_version))
-    if all(len(versions) == 1 for versions in sources.values()):
-        return "; ".join(sorted(made_by))
-    parts = [
-        f"{version}: " + ", ".join(" ".join(what) for what in sorted(members))
-        for version, members in sorted(made_by.items())
-    ]
-    return "MIXED VERSIONS. " + "; ".join(parts)
+        detectors[cell.detector].add((cell.provenance.code, cell.provenance.spd_version))
+        for stage, code in (cell.provenance.model_extra or {}).get("sources", {}).items():
+            stages[stage][code].add((cell.dataset, cell.pretraining.name))
+    parts = []
+    if any(len(versions) > 1 for versions in detectors.values()):
+        parts += [
+            f"{version}: " + ", ".join(" ".join(what) for what in sorted(members))
+            for version, members in sorted(made_by.items())
+        ]
+    for stage, versions in sorted(stages.items()):
+        if len(versions) > 1:
+            parts += [
+                f"{stage}, source {code}: " + ", ".join(" ".join(what) for what in sorted(members))
+                for code, members in sorted(versions.items())
+            ]
+    return "MIXED VERSIONS. " + "; ".join(parts) if parts else "; ".join(sorted(made_by))
 
 
 def _pretraining_code(cells: list[Cell]) -> list[str]:

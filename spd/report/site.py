@@ -11,6 +11,7 @@ from urllib.parse import quote
 import jinja2
 import pandas as pd
 
+from spd.names import Names
 from spd.records import read_json
 from spd.report import charts
 from spd.report.arrange import means_sections, row_word, signed
@@ -63,6 +64,8 @@ class Sources:
     """The folder of spd.report.qualitative.write_figures."""
     notices: Sequence[str] = field(default=())
     """Licence notices of the data shown."""
+    names: Names = field(default_factory=Names)
+    """What the keys in cells and records are called."""
 
 
 class Value(NamedTuple):
@@ -94,7 +97,7 @@ def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
     that is no table.
     """
     out = Path(out)
-    tables = [_table(table, out, preset) for table in sources.tables]
+    tables = [_table(table, out, preset, sources.names) for table in sources.tables]
     views = write_pictures(sources.scored, out / FOLDER)
     text = (
         _environment()
@@ -107,7 +110,7 @@ def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
             overview=_overview(sources.overview, out),
             browser={"folder": FOLDER, "views": views},
             rule=RULE,
-            training=_training(sources.backbones),
+            training=_training(sources.backbones, sources.names),
             box=charts,
             runs=_runs(sources),
             figures=_figures(sources.figures, out),
@@ -139,9 +142,9 @@ _NUMBERS = (
 )
 
 
-def _table(table: TableFiles, out: Path, preset: str) -> dict[str, Any]:
+def _table(table: TableFiles, out: Path, preset: str, names: Names) -> dict[str, Any]:
     frame = read_table(table.csv)
-    cells = selected(read_cells(table.cells), table.options)
+    cells = selected(read_cells(table.cells, names), table.options)
     document = Document(
         table.name,
         table.options.title,
@@ -256,13 +259,13 @@ def _overview(path: Path | None, out: Path) -> dict[str, Any] | None:
     return {"table": Sortable("Images of each data set", heads, 3, rows), "links": _links(beside, out)}
 
 
-def _training(backbones: Sequence[Backbone]) -> list[dict[str, Any]]:
+def _training(backbones: Sequence[Backbone], names: Names) -> list[dict[str, Any]]:
     """One group of charts a label and backbone: losses of different methods have different scales."""
     groups: dict[tuple[str, str], dict[str, list]] = {}
     for one in backbones:
         if one.history is None:
             continue
-        params = read_json(one.record)["params"]
+        params = names.in_params(read_json(one.record)["params"])
         group = groups.setdefault((params["method"], params["backbone"]), {})
         label = row_word(params["method"], params["spd"])
         if label in group or params.get("seed", 0) != 0:
@@ -283,7 +286,7 @@ def _runs(sources: Sources) -> Sortable:
         hashes = p.get("code"), p.get("commit"), p.get("checkpoint")
         rows.append(_run(("pre-training", record["name"]), *hashes, record["key"]))
     cells: dict[Path, None] = {path: None for table in sources.tables for path in table.cells}
-    for cell in read_cells(cells):
+    for cell in read_cells(cells, sources.names):
         p = cell.provenance
         rows.append(_run((cell.detector, _run_name(cell)), p.code, p.commit, p.checkpoint, p.run_key))
     return Sortable(

@@ -43,6 +43,16 @@ def test_it_changes_with_what_a_reader_sees_and_with_nothing_else(folder):
     assert changed() == 5
 
 
+def test_files_elsewhere_count_by_their_own_path_and_those_below_once(folder, tmp_path):
+    before = folder_fingerprint(folder)
+    assert folder_fingerprint(folder, [folder / "b.csv"]) == before
+    other = tmp_path / "other.csv"
+    missing = folder_fingerprint(folder, [other])
+    other.write_text("x")
+    assert len({before, missing, folder_fingerprint(folder, [other])}) == 3
+    assert folder_fingerprint(folder, [folder / ".." / "other.csv"]) != before
+
+
 def test_links_are_followed_but_not_in_circles(folder, tmp_path):
     (tmp_path / "linked").symlink_to(folder)
     assert folder_fingerprint(tmp_path / "linked") == folder_fingerprint(folder)

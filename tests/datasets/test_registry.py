@@ -59,6 +59,36 @@ def test_the_wheel():
     assert manifest.meta["fingerprint"].startswith("elpv-dataset ")
 
 
+def test_the_wheels_layout_in_a_folder_of_yours(tmp_path, images):
+    lines = []
+    for i in range(10):
+        images.save(tmp_path / f"cells/images/cell{i}.png", images.texture(i))
+        lines.append(f"images/cell{i}.png {float(i % 5 == 4)} mono")
+    (tmp_path / "cells/labels.csv").write_text("\n".join(lines) + "\n")
+    dataset = DatasetOptions(name="cells", reader="elpv", root=str(tmp_path / "cells"))
+    manifest = make_manifest(dataset, "1cls")
+    assert manifest.counts().set_index("object").loc["mono"].tolist() == [6, 0, 2, 2]
+    assert manifest.root == tmp_path / "cells"
+    assert manifest.meta["fingerprint"] == folder_fingerprint(tmp_path / "cells") == fingerprint(dataset)
+    assert "CC BY-NC-SA 4.0" in manifest.meta["notice"]
+
+
+def test_a_csv_outside_the_root_counts_in_the_fingerprint(visa_folder, tmp_path):
+    outside = tmp_path / "mine.csv"
+    shutil.copy(visa_folder / "split_csv/1cls.csv", outside)
+    dataset = DatasetOptions(
+        name="mine",
+        reader="split_csv",
+        root=str(visa_folder),
+        csv={"1cls": str(outside)},
+        defect_component=-2,
+    )
+    before = fingerprint(dataset)
+    assert before != folder_fingerprint(visa_folder)
+    outside.write_text(outside.read_text() + "\n")
+    assert fingerprint(dataset) != before
+
+
 def test_missing_folder_says_what_it_must_hold(tmp_path):
     imagenet = DatasetOptions(name="ImageNet-1k", reader="class_folders", root=str(tmp_path / "imagenet"))
     with pytest.raises(

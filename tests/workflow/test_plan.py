@@ -1,0 +1,65 @@
+"""What is known before any job runs: wrong configs stop without a traceback, and plans need no data."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+def test_paper_needs_neither_gpu_nor_archive_for_its_plan(workspace, jobs):
+    planned = jobs(workspace.plan(config={}, preset="paper"))
+    assert planned["pretrain"] == 16
+    # PaDiM reads 8 pre-trainings, the ablation 6 more, PatchCore 2; times objects, times profiles.
+    # torchvision's published weights are one more row, in one profile.
+    assert planned["detect"] == (8 + 6 + 2) * (12 + 15) * 2 + (12 + 15)
+    assert planned["download"] == 3
+    assert {path.name for path in workspace.folder.iterdir()} <= {".snakemake", "mine.yaml"}
+
+
+def test_one_table_alone_trains_its_own_rows(workspace, overlay):
+    planned = workspace.planned("custom", config=overlay())
+    assert (planned["pretrain"], planned["import_backbone"], planned["detect"]) == (1, 1, 2)
+    assert {"padim_1class", "site", "mlflow_sync"}.isdisjoint(planned)
+
+
+def test_wrong_key_stops_before_any_job_without_a_traceback(workspace):
+    done = workspace.snakemake(config={"tables": {"padim_1class": {"capton": "x"}}})
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "tables.padim_1class.capton: unknown key (did you mean 'caption'?)" in output
+    assert "Traceback" not in output
+    assert not (workspace.folder / "results").exists()
+
+
+@pytest.mark.parametrize("place", ["root", "archive"])
+def test_unset_variable_in_a_path_stops_before_any_job_without_a_traceback(workspace, overlay, place):
+    source = {"root": "$NOT_SET/a"} if place == "root" else {"archive": {"file": "$NOT_SET/a.tar"}}
+    entry = {"name": "Mine", "reader": "mvtec", **source}
+    done = workspace.snakemake(config=overlay(datasets__mine=entry))
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    key = "root" if place == "root" else "archive.file"
+    assert re.search(
+        rf"config: datasets\.mine\.{key}: .*variable NOT_SET is not set; export NOT_SET=", output
+    )
+    assert "Traceback" not in output
+    assert not (workspace.folder / "results").exists()
+
+
+def test_unset_variable_of_a_data_set_that_nothing_reads_is_no_obstacle(workspace, overlay):
+    entry = {"name": "Other", "reader": "mvtec", "root": "$NOT_SET/a"}
+    assert workspace.planned("custom", config=overlay(datasets__other=entry))["detect"] == 2
+
+
+def test_rules_follow_snakemakes_own_lint(repository):
+    """`--lint` asks for a container a rule, which this project does not use; nothing else may remain.
+
+    So every rule that runs something has a log.
+    """
+    command = [sys.executable, "-m", "snakemake", "--lint", "--config", "preset=tiny"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
+    titles = set(re.findall(r"^    \* (.*):$", done.stdout + done.stderr, re.MULTILINE))
+    assert titles == {"Specify a conda environment or container for each rule."}, done.stdout + done.stderr

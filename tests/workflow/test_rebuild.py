@@ -1,0 +1,236 @@
+"""What runs again after a change, counted on the preset tiny: exactly what depends on it."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spd.provenance import source_hash
+from spd.records import read_json
+
+pytestmark = pytest.mark.workflow
+
+# What follows each table: the claims read all tables, the page shows them, MLflow keeps them.
+AFTER_A_TABLE = {"claims": 1, "site": 1, "mlflow_sync": 1}
+
+
+def test_one_run_makes_every_table(built):
+    tables = built.folder / "results/tiny/tables"
+    for name in ("padim_1class", "custom"):
+        for suffix in ("csv", "md", "tex", "html"):
+            assert (tables / f"{name}.{suffix}").stat().st_size > 0
+    table = pd.read_csv(tables / "padim_1class.csv")
+    assert set(table["dataset"]) == {"VisA-demo", "MVTec-demo"}
+    assert set(table["spd"]) == {"none", "spd"}
+    assert table["value"].between(0, 100).all()
+    assert table["published"].isna().all()
+    assert built.temporary_files() == []
+
+
+def test_mean_is_the_unweighted_mean_of_the_cells(built):
+    results = built.folder / "results/tiny"
+    table = pd.read_csv(results / "tables/padim_1class.csv")
+    row = table.query(
+        "dataset == 'VisA-demo' and spd == 'spd' and task == 'classification' and metric == 'AU-ROC'"
+    )
+    cell = json.loads((results / "cells/visa/1cls/padim-demo/all/simsiam_spd-seed0.json").read_text())
+    values = [entry["classification"]["AU-ROC"] for entry in cell["objects"].values()]
+    assert row[row["object"] == "mean"]["value"].item() == pytest.approx(100 * np.mean(values), abs=1e-9)
+    assert len(values) == 2
+
+
+def test_pretraining_with_eta_zero_and_with_spd_differ_and_say_so(built):
+    from spd.backbones.files import read_metadata
+
+    backbones = built.folder / "results/tiny/backbones"
+    base, spd = (read_metadata(backbones / name / "seed0.safetensors") for name in ("simsiam", "simsiam_spd"))
+    assert (backbones / "simsiam/seed0.safetensors").read_bytes() != (
+        backbones / "simsiam_spd/seed0.safetensors"
+    ).read_bytes()
+    assert float(base.more["eta"]) == 0
+    assert float(spd.more["eta"]) == 0.1
+
+
+def test_nothing_changed_nothing_runs(built):
+    assert built.planned() == {}
+    done = built.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_changed_eta_retrains_its_own_pretraining_and_what_depends_on_it(built, overlay, jobs):
+    output = built.plan(config=overlay(spd={"spd_eta0.5": {"eta": 0.2}}))
+    assert jobs(output) == {
+        "pretrain": 1,
+        "features": 1,
+        "detect": 1,
+        "custom": 1,
+        "qualitative": 1,
+        **AFTER_A_TABLE,
+    }
+    named = re.findall(r"wildcards: .*pretraining=([^,\s]+)", output)
+    assert set(named) == {"simsiam_eta0.5"}  # three are trained, and one is not
+
+
+def test_another_variant_of_one_row_retrains_that_row(built, overlay, jobs):
+    output = built.plan(config=overlay(pretrainings={"simsiam_spd": {"spd": "spd_cutpaste"}}))
+    assert jobs(output) == {
+        "pretrain": 1,
+        "features": 2,  # two data sets
+        "detect": 2,
+        "padim_1class": 1,
+        "qualitative": 1,
+        **AFTER_A_TABLE,
+    }
+    assert set(re.findall(r"wildcards: .*pretraining=([^,\s]+)", output)) == {"simsiam_spd"}
+
+
+def test_names_labels_and_licences_rebuild_what_shows_them_and_compute_nothing(built, overlay):
+    changed = overlay(
+        pretrainings={"simsiam": {"label": "SimSiam, ours", "labels": None}},
+        datasets__visa={"name": "Visible", "licence": "mine", "notice": "Ask first."},
+        datasets__mvtec={"licence": "mine"},
+    )
+    assert built.planned(config=changed) == {
+        "dataset_overview": 1,
+        "padim_1class": 1,
+        "qualitative": 1,
+        **AFTER_A_TABLE,
+    }
+
+
+def test_changed_caption_rebuilds_that_table(built, overlay):
+    assert built.planned(config=overlay(tables__padim_1class={"caption": "Other words."})) == {
+        "padim_1class": 1,
+        **AFTER_A_TABLE,
+    }
+
+
+def test_changed_detector_option_refits_and_extracts_nothing(built, overlay):
+    changed = overlay(detectors__padim={"demo": {"options": {"epsilon": 0.02}}})
+    assert built.planned(config=changed) == {
+        "detect": 6,
+        "padim_1class": 1,
+        "custom": 1,
+        "qualitative": 1,
+        **AFTER_A_TABLE,
+    }
+
+
+def test_one_table_alone(built):
+    shutil.copytree(built.folder, built.folder.parent / "one", dirs_exist_ok=True)
+    one = type(built)(built.folder.parent / "one")
+    shutil.rmtree(one.folder / "results/tiny/tables")
+    assert one.planned("padim_1class") == {"padim_1class": 1}
+
+
+def test_replaced_image_rebuilds_its_data_sets_chain(built, photograph):
+    photographs = built.folder / "photographs"
+    image = photographs / "nut/train/good/000.png"
+    before, stat = image.read_bytes(), image.stat()
+    try:
+        photograph(image, 99)
+        assert built.planned() == {
+            "examine": 1,
+            "manifest": 1,
+            "images": 1,
+            "features": 2,  # two backbones
+            "detect": 2,
+            "custom": 1,
+            "qualitative": 1,
+            **AFTER_A_TABLE,
+        }
+    finally:
+        image.write_bytes(before)
+        os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert built.planned() == {}
+
+
+def test_deleted_table_is_made_again_alone(built):
+    table = built.folder / "results/tiny/tables/custom.csv"
+    before = table.read_bytes()
+    table.unlink()
+    assert built.planned() == {"custom": 1, **AFTER_A_TABLE}
+    done = built.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert table.read_bytes() == before
+    assert "0 runs created, 0 replaced" in done.stdout + done.stderr  # the same bytes: the same run
+    assert built.planned() == {}
+
+
+def test_failed_job_leaves_nothing_half_written_and_names_its_log(built):
+    image = built.folder / "photographs/nut/train/good/001.png"
+    before, stat = image.read_bytes(), image.stat()
+    manifest = "results/tiny/manifests/mine/1cls.csv"
+    try:
+        image.write_bytes(before[:200])
+        done = built.snakemake(manifest)
+        output = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert "001.png" in output
+        assert "results/tiny/logs/manifest/mine-1cls.log" in output
+        assert f"snakemake --cores all {manifest}" in output
+        assert list((built.folder / "results/tiny/manifests").glob("mine/*")) == []
+        assert built.temporary_files() == []
+    finally:
+        image.write_bytes(before)
+        os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_progress_is_visible_with_the_flags_of_make_demo(built):
+    steps = [int(percent) for percent in re.findall(r"steps \((\d+)%\) done", built.output)]
+    assert steps == sorted(steps) and steps[-1] == 100 and len(steps) > 10
+
+
+def test_progress_bars_of_archives_and_checks_are_in_the_logs(built):
+    logs = built.folder / "results/tiny/logs"
+    assert "100%" in (logs / "unpack/data/demo/tiny/unpacked/visa.log").read_text()
+    assert re.search(r"check mine: +100%", (logs / "examine/mine.log").read_text())
+    assert re.search(r"images: +100%", (logs / "images/mine-1cls-demo128-all.log").read_text())
+    assert re.search(r"decode: +100%", (logs / "corpus.log").read_text())
+
+
+STAGES = {
+    *("demo_archive", "unpack", "examine", "manifest", "images", "corpus", "backbone", "features", "cell"),
+    *("table", "qualitative", "site"),
+}
+
+
+def test_every_stage_writes_records_and_each_is_one_run(built):
+    synced = read_json(built.folder / "results/tiny/mlflow/synced.json")
+    files = [
+        *built.folder.glob("results/tiny/records/**/*.json"),
+        *built.folder.glob("data/demo/tiny/*.json"),
+    ]
+    files += built.folder.glob("data/demo/tiny/unpacked/*.json")
+    records = [read_json(path) for path in files]
+    assert {record["key"].split("/")[0] for record in records} == STAGES
+    assert all(record["provenance"]["code"] for record in records)
+    assert synced["records"] == len(records) == len({record["key"] for record in records})
+    with sqlite3.connect(built.folder / "results/tiny/mlflow/mlflow.db") as database:
+        keys = database.execute(
+            "select value from tags join runs using (run_uuid) "
+            "where key = 'spd.run_key' and lifecycle_stage = 'active'"
+        ).fetchall()
+        labels = database.execute("select distinct value from params where key = 'method'").fetchall()
+    assert sorted(key for (key,) in keys) == sorted(record["key"] for record in records)
+    assert set(labels) == {("SimSiam",), ("random (lite0)",)}  # keys in records, names in MLflow
+
+
+def test_a_cell_names_the_code_of_every_stage_before_it(built, repository):
+    cell = read_json(built.folder / "results/tiny/cells/mine/1cls/padim-demo/all/simsiam_eta0.5-seed0.json")
+    sources = {**cell["provenance"]["sources"], "detect": cell["provenance"]["code"]}
+    sources["pretrain"] = cell["provenance"]["pretraining_code"]
+    manifest = sources.pop("corpus manifest")
+    assert manifest == sources["manifest"]
+    assert sources == {
+        stage: source_hash(repository / f"workflow_scripts/{stage}.py")
+        for stage in ("manifest", "images", "corpus", "pretrain", "features", "detect")
+    }
+    other = read_json(built.folder / "results/tiny/cells/mine/1cls/padim-demo/all/lite0_random-seed0.json")
+    assert set(other["provenance"]["sources"]) == {"manifest", "images", "import_backbone", "features"}
