@@ -13,7 +13,7 @@ PORT ?= 5000
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help demo test test-paper test-parity lint ui docs lock clean
+.PHONY: help test-tools demo test test-paper test-parity lint ui docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,12 @@ test-paper: $(VENV)/.test ## Two real steps of each of the paper's 16 pre-traini
 test-parity: $(VENV)/.parity ## Compare with the peers themselves (anomalib, lightly)
 	$(BIN)/python -c 'import anomalib.models, lightly.loss'
 	$(BIN)/python -m pytest -m parity
+
+# chromium-driver is what selenium speaks to. Without these packages the tests that need them say so and are skipped.
+TEST_TOOLS := chromium chromium-driver texlive-latex-recommended
+test-tools: ## Install what some tests drive, as root on Debian: Chromium for the results page, TeX for the tables
+	@{ command -v chromium && command -v chromedriver && command -v pdflatex; } >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_TOOLS) >/dev/null; }
 
 lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/ruff check .

@@ -448,7 +448,7 @@ def test_latex_columns_agree(padim, options, tmp_path, suffix):
             assert len(re.findall(r"(?<!\\)&", line)) + 1 + spans == len(spec), line
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX: make tex (texlive-latex-recommended)")
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH (make test-tools)")
 def test_latex_compiles(padim, cells, cell_content, options, tmp_path):
     nasty = r"a_b & 5% $x$ #1 {~} ^ \\ --- [*] <“é”>"
     write_table(padim(), "t", options(rows=NAMES, published=["poster_ablation"]), tmp_path)
