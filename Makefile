@@ -13,7 +13,7 @@ PORT ?= 5000
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help test-tools demo test test-paper test-parity lint ui docs lock clean
+.PHONY: help test-tools demo test test-paper test-parity test-slurm lint ui docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ TEST_TOOLS := chromium chromium-driver texlive-latex-recommended
 test-tools: ## Install what some tests drive, as root on Debian: Chromium for the results page, TeX for the tables
 	@{ command -v chromium && command -v chromedriver && command -v pdflatex; } >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_TOOLS) >/dev/null; }
+
+test-slurm: $(VENV)/.test ## The profile slurm/ on a real two-node Slurm on this machine (root, Debian)
+	SPD_TEST_SLURM=yes $(BIN)/python -m pytest tests/slurm
 
 lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/ruff check .
