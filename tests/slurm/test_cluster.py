@@ -1,0 +1,254 @@
+"""The profile slurm/ on a real Slurm of two nodes: `make test-slurm` (root, Debian packages, ten minutes).
+
+First the whole preset tiny, with slurmctld away for a minute in its midst; then, all at once, one training
+for each thing that goes wrong. Each step of a training leaves a line, so that what ran twice is counted.
+"""
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif("SPD_TEST_SLURM" not in os.environ, reason="starts a Slurm here: make test-slurm"),
+    pytest.mark.timeout(1500),
+]
+
+ONE_MINUTE = {r"(?<=mem_mb: attempt \* 2000\n    runtime: )1440": "1"}
+
+
+@pytest.fixture(scope="module")
+def whole(lab, tools, tmp_path_factory):
+    """The preset tiny from nothing, on a cluster of two GPUs, without internet in its jobs."""
+    workspace = tools["Workspace"](tmp_path_factory.mktemp("whole") / "spd")
+    scratch = workspace.folder / "scratch"
+    compute = {"gpus": 1, "device": "cpu", "scratch": str(scratch)}
+    seen, over = [], threading.Event()
+
+    def watch():
+        while not over.wait(1):
+            running = tools["shell"](
+                "squeue", "--noheader", "--states=running", "--format=%i %k %N %b", check=False
+            )
+            seen.append([line.split() for line in running.splitlines()])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    run = workspace.start(overlay={"compute": compute}, SPD_TEST_OFFLINE="yes")
+    try:
+        tools["until"](lambda: len(run.jobs()) >= 3, "three submissions")
+        lab("away")
+        time.sleep(60)
+        lab("back")
+        status = run.wait()
+    finally:
+        over.set()
+        watcher.join()
+    workspace.run, workspace.status, workspace.seen, workspace.scratch = run, status, seen, scratch
+    return workspace
+
+
+def test_whole_preset_runs_through_the_profile_with_slurmctld_away_for_a_minute(whole):
+    assert whole.status == 0, whole.run.said()[-6000:]
+    tables = whole.folder / "results/tiny/tables"
+    assert (tables / "padim_1class.csv").stat().st_size > 0
+    assert (whole.folder / "results/tiny/mlflow/mlflow.db").exists()
+    assert "Trying to restart" not in whole.run.said()
+
+
+def test_no_more_jobs_at_once_than_gpus(whole):
+    def with_gpu(jobs):
+        return [
+            node for _, comment, node, *_ in jobs if comment.startswith(("rule_pretrain", "rule_features"))
+        ]
+
+    counts = [with_gpu(jobs) for jobs in whole.seen]
+    assert all(len(nodes) == len(set(nodes)) for nodes in counts), "two on the one GPU of a node"
+    assert max(map(len, counts)) == 2, "both GPUs were in use"
+
+
+def test_cells_are_one_array_and_features_one_group_a_backbone(whole):
+    said = whole.run.said()
+    assert "Submitted array job" in said
+    assert {path.parent.name for path in (whole.folder / "results/slurm").glob("group_features*/*")} <= {
+        "group_features"
+    }
+    assert list(whole.scratch.iterdir()) == [], "features are staged and removed"
+    staged = [
+        p for p in (whole.folder / "results/tiny/logs/detect").iterdir() if "is copied to" in p.read_text()
+    ]
+    assert len(staged) == len(list((whole.folder / "results/tiny/cells").rglob("*.json")))
+
+
+@pytest.fixture(scope="module")
+def cases(whole, tools, tmp_path_factory):
+    """Every case below, started together: most of each is waiting."""
+    folder = tmp_path_factory.mktemp("cases")
+    assert whole.status == 0
+    with ThreadPoolExecutor(len(CASES)) as pool:
+        started = {}
+        for name, (case, changes) in CASES.items():
+            started[name] = pool.submit(case, whole.copy(folder / name, changes), tools)
+        yield lambda name: started[name].result()
+
+
+def once(steps):
+    return list(range(steps))
+
+
+def fail_once(workspace, tools):
+    run = workspace.train(steps=6, seconds=0, SPD_TEST_ONCE=f"{workspace.folder / 'failed'}=raise")
+    return run.wait(), run, workspace
+
+
+def test_a_job_that_fails_once_runs_again(cases):
+    status, run, workspace = cases("fail_once")
+    assert status == 0, run.said()[-4000:]
+    first, second = run.jobs()
+    assert workspace.steps() == [(first, step) for step in range(4)] + [(second, step) for step in range(6)]
+
+
+def scancel(workspace, tools):
+    run = workspace.train(steps=30, seconds=1)
+    workspace.reach(5)
+    tools["shell"]("scancel", run.jobs()[-1])
+    return run.wait(), run, workspace
+
+
+def test_a_cancelled_training_is_resumed_from_its_checkpoint(cases):
+    status, run, workspace = cases("scancel")
+    assert status == 0, run.said()[-4000:]
+    first, second = run.jobs()
+    done = workspace.steps()
+    assert [step for _, step in done] == once(30), "each step ran once"
+    assert {name for name, _ in done} == {first, second}
+
+
+def time_limit(workspace, tools):
+    run = workspace.train("--retries", "0", steps=130, seconds=1)
+    status = run.wait()
+    return status, run, workspace, tools["job"](run.jobs()[0])
+
+
+def test_a_training_goes_on_over_time_limits_without_a_retry(cases):
+    status, run, workspace, job = cases("time_limit")
+    assert status == 0, run.said()[-4000:]
+    assert len(run.jobs()) == 1, "one job for Snakemake"
+    assert job["TimeLimit"] == "00:01:00"
+    assert int(job["Restarts"]) >= 2
+    assert [step for _, step in workspace.steps()] == once(130), "each step ran once"
+
+
+def two_nodes_preempted(workspace, tools):
+    compute = {"gpus": 1, "nodes": 2}
+    run = workspace.train("--retries", "0", steps=12, seconds=1, compute=compute)
+    workspace.reach(3)
+    used = tools["job"](run.jobs()[0])
+    urgent = [
+        "sbatch",
+        "--partition=urgent",
+        "--nodelist=node2",
+        "--gpus=1",
+        "--output=/dev/null",
+        "--wrap=sleep 5",
+    ]
+    tools["shell"](*urgent, cwd=workspace.folder)
+    status = run.wait()
+    return status, run, workspace, used, tools["job"](run.jobs()[0])
+
+
+def one_process(workspace, tools):
+    run = workspace.train(steps=12, seconds=0)
+    return run.wait(), run, workspace
+
+
+def test_two_nodes_and_a_preemption_give_the_result_of_one_process(cases, tools):
+    status, run, workspace, used, job = cases("two_nodes_preempted")
+    log = next((workspace.folder / "results/tiny/logs/pretrain").iterdir()).read_text()
+    assert status == 0, run.said()[-4000:] + log
+    assert used["NumNodes"] == "2" and used["NodeList"] == "node[1-2]"
+    assert int(job["Restarts"]) >= 1
+    assert "2 x cpu" in log
+    for rank in range(2):
+        assert [step for _, step in workspace.steps(rank)] == once(12), "each step ran once on each rank"
+    alone_status, alone_run, alone = cases("one_process")
+    assert alone_status == 0, alone_run.said()[-4000:]
+
+    from safetensors.torch import load_file
+    from torch.testing import assert_close
+
+    two, one = (load_file(place.folder / tools["BACKBONE"]) for place in (workspace, alone))
+    assert two.keys() == one.keys()
+    for name in one:
+        assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def over_memory(workspace, tools):
+    run = workspace.train(steps=6, seconds=0, SPD_TEST_ONCE=f"{workspace.folder / 'failed'}=memory")
+    status = run.wait()
+    return status, run, workspace, [tools["job"](number) for number in run.jobs()]
+
+
+def test_a_job_over_its_memory_gets_more(cases):
+    status, run, workspace, jobs = cases("over_memory")
+    assert status == 0, run.said()[-4000:]
+    killed, finished = jobs
+    assert killed["JobState"] != "COMPLETED" and finished["JobState"] == "COMPLETED"
+    assert (killed["MinMemoryNode"], finished["MinMemoryNode"]) == ("2000M", "4000M")
+    assert workspace.steps()[-1] == (finished["JobId"], 5)
+
+
+def interrupted(workspace, tools):
+    first = workspace.train(steps=30, seconds=1)
+    workspace.reach(5)
+    os.kill(first.process.pid, signal.SIGINT)
+    stopped = first.wait(120)
+    tools["until"](
+        lambda: tools["job"](first.jobs()[0])["JobState"] == "CANCELLED", "the job is cancelled", 60
+    )
+    locks = list((workspace.folder / ".snakemake/locks").glob("*"))
+    second = workspace.train(steps=30, seconds=0.2)
+    return stopped, locks, second.wait(), second, workspace
+
+
+def test_ctrl_c_cancels_jobs_leaves_no_lock_and_the_next_run_goes_on(cases):
+    stopped, locks, status, run, workspace = cases("interrupted")
+    assert stopped != 0 and locks == []
+    assert status == 0, run.said()[-4000:]
+    assert [step for _, step in workspace.steps()] == once(30), "each step ran once"
+
+
+def killed(workspace, tools):
+    first = workspace.train(steps=30, seconds=1)
+    workspace.reach(5)
+    os.killpg(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+    before = tools["job"](first.jobs()[0])["JobState"]
+    tools["shell"](str(workspace.folder / "slurm/cancel.sh"), cwd=workspace.folder)
+    unlock = workspace.start("--unlock")
+    assert unlock.wait(120) == 0, unlock.said()
+    second = workspace.train(steps=30, seconds=0.2)
+    return before, second.wait(), second, workspace
+
+
+def test_a_killed_controller_is_recovered_and_nothing_is_done_twice(cases):
+    before, status, run, workspace = cases("killed")
+    assert before == "RUNNING", "its job had gone on alone"
+    assert status == 0, run.said()[-4000:]
+    assert [step for _, step in workspace.steps()] == once(30), "each step ran once"
+
+
+WITHOUT_GPUS = {r"\n    gpu_model: [^\n]*": ""}
+CASES = {
+    "time_limit": (time_limit, WITHOUT_GPUS | ONE_MINUTE),
+    "two_nodes_preempted": (two_nodes_preempted, {}),
+    "one_process": (one_process, WITHOUT_GPUS),
+    "fail_once": (fail_once, WITHOUT_GPUS),
+    "scancel": (scancel, WITHOUT_GPUS),
+    "over_memory": (over_memory, WITHOUT_GPUS),
+    "interrupted": (interrupted, WITHOUT_GPUS),
+    "killed": (killed, WITHOUT_GPUS),
+}
