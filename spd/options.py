@@ -10,4 +10,4 @@ class Options(BaseModel):
     nor numba, because the Snakefile builds the configuration model from them at every start.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)

@@ -139,8 +139,11 @@ def open_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str
                 raise ValueError
             header = json.loads(file.read(length))
             metadata = header.pop(_METADATA, {})
+            if not all(isinstance(text, str) for text in metadata.values()):
+                raise ValueError
             end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            places = sorted(tuple(entry["data_offsets"]) for entry in header.values())
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise ValueError(f"{path} is not a safetensors file") from None
     if 8 + length + end != size:
         raise ValueError(
@@ -149,9 +152,19 @@ def open_tensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str
         )
     bytes_ = np.memmap(path, mode="r") if size else None
     tensors = {}
+    # Side by side from 0 to the end: none overlaps another, nothing is hidden between them.
+    if [begin for begin, _ in places] != [0, *(stop for _, stop in places)][: len(places)]:
+        raise ValueError(f"{path} is not a safetensors file: its tensors overlap or leave gaps")
     for name, entry in header.items():
-        if entry["dtype"] not in _DTYPES:
-            raise ValueError(f"{path}: tensor {name} is {entry['dtype']}; known are {', '.join(_DTYPES)}")
+        dtype, shape = entry.get("dtype"), entry.get("shape")
+        if not isinstance(dtype, str) or dtype not in _DTYPES:
+            raise ValueError(f"{path}: tensor {name!r:.80} is {dtype!r:.80}; known are {', '.join(_DTYPES)}")
         begin, stop = (8 + length + offset for offset in entry["data_offsets"])
+        if (
+            not isinstance(shape, list)
+            or not all(type(side) is int and side >= 0 for side in shape)
+            or stop - begin != _DTYPES[dtype].itemsize * math.prod(shape)
+        ):
+            raise ValueError(f"{path}: tensor {name!r:.80} has {stop - begin} bytes, not those of its shape")
         tensors[name] = bytes_[begin:stop].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return tensors, metadata

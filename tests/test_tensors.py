@@ -125,5 +125,5 @@ def test_a_file_cut_short_is_named(tmp_path):
 def test_an_unknown_dtype_is_named(tmp_path):
     header = json.dumps({"x": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
     (tmp_path / "a").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
-    with pytest.raises(ValueError, match="x is BF16"):
+    with pytest.raises(ValueError, match="'x' is 'BF16'"):
         open_tensors(tmp_path / "a")

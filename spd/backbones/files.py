@@ -2,6 +2,7 @@
 what they are."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,11 +80,12 @@ def load(path: Path | str) -> tuple[nn.Module, Metadata]:
     differ.
     """
     state, metadata = _read(path)
+    # Before anything of that size is created.
+    check_keys(state, metadata.architecture, where=str(path))
     with torch.random.fork_rng(
         devices=[]
     ):  # the initial weights are thrown away, so they take nothing from the caller's generator
         model = build(metadata.architecture)
-    check_keys(state, metadata.architecture, where=str(path))
     model.load_state_dict(state, strict=True)
     return model.eval(), metadata
 
@@ -113,7 +115,10 @@ def classifier_keys(architecture: str, state: Mapping[str, Tensor]) -> list[str]
 def check_keys(state: Mapping[str, Tensor], architecture: str, *, where: str) -> None:
     """Raises ValueError if keys or shapes are not the architecture's (without classifier), naming the first
     five."""
-    want = expected(architecture)
+    try:
+        want = expected(architecture)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
     differences = [f"{key} is missing" for key in want if key not in state]
     differences += [f"{key} is unknown" for key in state if key not in want]
     differences += [
@@ -121,7 +126,14 @@ def check_keys(state: Mapping[str, Tensor], architecture: str, *, where: str) ->
         for key in want
         if key in state and state[key].shape != want[key].shape
     ]
+    differences += [
+        f"{key} is {state[key].dtype}, not {want[key].dtype}"
+        for key in want
+        if key in state
+        and (state[key].is_complex() or state[key].is_floating_point() != want[key].is_floating_point())
+    ]
     if differences:
+        differences = [f"{difference:.200}" for difference in differences]
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         raise ValueError(f"{where}: not the weights of {architecture}: {'; '.join(differences[:5])}{more}")
 
@@ -135,10 +147,14 @@ def _read(path: Path | str) -> tuple[dict[str, Tensor], Metadata]:
 def _parse(metadata: Mapping[str, str], path: Path | str) -> Metadata:
     try:
         values = {key: json.loads(value) for key, value in metadata.items()}
-        return Metadata(
-            values.pop("architecture"), tuple(values.pop("mean")), tuple(values.pop("std")), values
-        )
-    except (KeyError, TypeError, json.JSONDecodeError):
+        architecture, mean, std = (values.pop(key) for key in ("architecture", "mean", "std"))
+        mean, std = (tuple(map(float, three)) for three in (mean, std))
+        if not isinstance(architecture, str) or not len(mean) == len(std) == 3:
+            raise ValueError
+        if not all(map(math.isfinite, mean + std)) or min(std) <= 0:
+            raise ValueError
+        return Metadata(architecture, mean, std, values)
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(
             f"{path} does not say architecture, mean and std, so it is no backbone of this project; "
             "import it with source torchvision or timm"

@@ -82,9 +82,7 @@ def import_backbone(
 
     if options.source == "file":
         model, metadata = load(options.checkpoint)
-        infinite = [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]
-        if infinite:
-            raise ValueError(f"{options.checkpoint}: weights that are not finite: {', '.join(infinite[:5])}")
+        _require_finite(model.state_dict(), options.checkpoint)
         given = {"mean": options.mean or metadata.mean, "std": options.std or metadata.std}
         export(
             model,
@@ -107,17 +105,21 @@ def import_backbone(
         state = lite0_to_timm(state)
     elif options.source in _ENCODERS:
         state, dropped = encoder_of(state, options.source, where=str(checkpoint))
-    infinite = [key for key, value in state.items() if not torch.isfinite(value).all()]
-    if infinite:
-        raise ValueError(f"{checkpoint}: weights that are not finite: {', '.join(infinite[:5]):.300}")
     head = classifier_keys(architecture, state)
     backbone = {key: value for key, value in state.items() if key not in head}
     check_keys(backbone, architecture, where=f"{checkpoint} (source {options.source})")
+    _require_finite(backbone, checkpoint)
     dropped.update(key.partition(".")[0] for key in head)
     with checkpoint.open("rb") as file:
         about["checkpoint_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
     save(backbone, path, architecture=architecture, metadata={**about, "dropped": dict(dropped)})
     return Report(architecture, len(backbone), dict(dropped), tuple(stubs))
+
+
+def _require_finite(state: Mapping[str, Tensor], where: Path | str) -> None:
+    infinite = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    if infinite:
+        raise ValueError(f"{where}: weights that are not finite: {', '.join(infinite[:5])}")
 
 
 def encoder_of(

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from spd.datasets.options import RESERVED_OBJECTS
+
 COLUMNS = ("object", "split", "label", "defect", "image", "mask")
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+LONGEST_PATH = 1024  # characters; file systems take 4,096 bytes
 SETUPS = ("1cls", "2cls_highshot", "2cls_fewshot")
 
 
@@ -156,12 +159,17 @@ def read(csv_path: str | os.PathLike[str]) -> Manifest:
     sidecar_path = csv_path.with_suffix(".json")
     if not sidecar_path.exists():
         raise ValueError(f"{csv_path}: its sidecar {sidecar_path.name} is missing; make the manifest anew")
-    meta = json.loads(sidecar_path.read_text(encoding="utf-8"))
-    rows = pd.read_csv(csv_path, dtype=str, keep_default_na=False, encoding="utf-8")
+    try:
+        meta = json.loads(sidecar_path.read_text(encoding="utf-8"))
+        stated, root, threshold = (meta.pop(key) for key in ("split_hash", "root", "mask_threshold"))
+        rows = pd.read_csv(csv_path, dtype=str, keep_default_na=False, encoding="utf-8", index_col=False)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{csv_path}: it or its sidecar is damaged ({reason}); make the manifest anew"
+        ) from None
     if tuple(rows.columns) != COLUMNS:
         raise ValueError(f"{csv_path}: columns are {', '.join(rows.columns)}; expected {', '.join(COLUMNS)}")
-    stated = meta.pop("split_hash")
-    root, threshold = meta.pop("root"), meta.pop("mask_threshold")
     meta = {k: v for k, v in meta.items() if k not in ("images", "counts")}
     manifest = make(rows, root, threshold, where=str(csv_path), **meta)
     if manifest.split_hash != stated:
@@ -185,19 +193,22 @@ def _validate(table: pd.DataFrame, where: str) -> None:
     def refuse(bad: pd.Series, reason: str) -> None:
         if bad.any():
             row = table[bad].iloc[0].to_dict()
-            raise ValueError(f"{where}: {reason}: {row} ({int(bad.sum())} such rows)")
+            raise ValueError(f"{where}: {reason}: {str(row)[:400]} ({int(bad.sum())} such rows)")
 
     for column in COLUMNS:
         refuse(~table[column].map(_plain), f"{column} must have no control characters")
     refuse(~table["split"].isin(SPLITS), f"split must be one of {', '.join(SPLITS)}")
     refuse(~table["label"].isin(LABELS), f"label must be one of {', '.join(LABELS)}")
-    # `mean` is the row of averages in every table.
-    refuse(table["object"].isin(["", "mean"]), "object must be a name other than '' and 'mean'")
+    refuse(
+        table["object"].isin(RESERVED_OBJECTS),
+        f"object must be a name other than {', '.join(map(repr, RESERVED_OBJECTS))}",
+    )
     refuse(table["image"] == "", "image must not be empty")
     for column in ("image", "mask"):
         refuse(
             ~table[column].map(_inside),
-            f"{column} must be a path below the root, with forward slashes and without '..'",
+            f"{column} must be a path below the root, with forward slashes and without '..', of at most "
+            f"{LONGEST_PATH} characters",
         )
     refuse(table["image"].duplicated(keep=False), "the same image is listed more than once")
 
@@ -208,4 +219,6 @@ def _plain(text: str) -> bool:
 
 def _inside(path: str) -> bool:
     pure = PurePosixPath(path)
-    return "\\" not in path and not pure.is_absolute() and ".." not in pure.parts
+    return (
+        len(path) <= LONGEST_PATH and "\\" not in path and not pure.is_absolute() and ".." not in pure.parts
+    )

@@ -3,7 +3,8 @@
 import os
 
 import numpy as np
-from PIL import Image
+
+from spd.datasets.image_files import open_image
 
 
 def read_mask(path: str | os.PathLike[str], threshold: int) -> np.ndarray:
@@ -13,9 +14,9 @@ def read_mask(path: str | os.PathLike[str], threshold: int) -> np.ndarray:
     soft edges and compression noise it cuts off. Colour masks count by their largest channel, without alpha;
     a palette image counts by its index where ids are asked for (threshold 0), else by its colours; a 1-bit
     mask is 0 or 255.
-    Raises OSError where the file cannot be decoded.
+    Raises ValueError, naming the file, where it cannot be decoded or holds values that are not finite.
     """
-    with Image.open(path) as image:
+    with open_image(path) as image:
         if image.mode == "1":
             values = np.asarray(image.convert("L"))
         elif image.mode in ("L", "I", "F", "I;16", "I;16B", "I;16L") or (
@@ -26,4 +27,6 @@ def read_mask(path: str | os.PathLike[str], threshold: int) -> np.ndarray:
             values = np.asarray(image)[..., 0]
         else:
             values = np.asarray(image.convert("RGB")).max(axis=2)
+        if image.mode == "F" and not np.isfinite(values).all():
+            raise ValueError("values that are not finite")
     return (values > threshold).astype(np.uint8)

@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from spd.options import Options
 
+# `mean` is the row of averages in every table, `all` the job that handles all objects; jobs have folders.
+RESERVED_OBJECTS = ("", "mean", "all", ".", "..")
 Setup = Literal["1cls", "2cls_highshot", "2cls_fewshot"]
 
 ELPV_NOTICE = (
@@ -121,6 +123,17 @@ class DatasetOptions(Options):
         if isinstance(values, dict) and values.get("reader") == "elpv" and not values.get("notice"):
             return {**values, "notice": ELPV_NOTICE}
         return values
+
+    @field_validator("objects")
+    @classmethod
+    def _objects_become_folders(cls, objects: list[str] | None) -> list[str] | None:
+        for name in objects or []:
+            if name in RESERVED_OBJECTS or not name.isprintable() or len(name) > 100:
+                raise ValueError(
+                    f"{name!r:.120} cannot be an object's name: at most 100 printable characters, none of "
+                    f"{', '.join(map(repr, RESERVED_OBJECTS))}"
+                )
+        return objects
 
     @model_validator(mode="after")
     def _one_source(self) -> "DatasetOptions":

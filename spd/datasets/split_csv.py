@@ -1,6 +1,8 @@
 """Your own data set as a CSV in VisA's split format: `object,split,label,image,mask`, optionally `defect`."""
 
+import csv
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -36,12 +38,7 @@ def read(
 
 def read_rows(path: Path, defect_component: int | None) -> pd.DataFrame:
     """The CSV's rows with the manifest's six columns, not yet validated."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").fillna("")
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: no CSV in UTF-8: {' '.join(str(error).split())}") from None
+    table = read_table(path)
     missing = [c for c in REQUIRED if c not in table.columns]
     if missing:
         raise ValueError(
@@ -57,6 +54,30 @@ def read_rows(path: Path, defect_component: int | None) -> pd.DataFrame:
                 _component(image, defect_component, path) for image in table.loc[anomalous, "image"]
             ]
     return table[list(COLUMNS)]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV with one header line, every value as text. Raises ValueError that names the file."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        # pandas would take the first field of longer rows for an index and rename columns given twice.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            names = next(csv.reader(file, strict=True), [])
+        table = pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            index_col=False,
+            on_bad_lines="error",
+        ).fillna("")
+    except (ValueError, csv.Error) as error:  # UnicodeDecodeError and pandas' own errors are ValueErrors
+        raise ValueError(f"{path}: no CSV in UTF-8: {' '.join(str(error).split())[:200]}") from None
+    twice = [name for name, count in Counter(names).items() if count > 1][:5]
+    if twice:
+        raise ValueError(f"{path}: column {', '.join(twice)} is given twice")
+    return table
 
 
 def to_manifest(

@@ -4,8 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from spd.datasets import split_csv
 from spd.datasets.manifest import SETUPS, Manifest
 
@@ -46,7 +44,7 @@ def _defects(root: Path, name: str) -> dict[str, str]:
     path = root / name / "image_anno.csv"
     if not path.is_file():
         return {}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    table = split_csv.read_table(path)
     missing = {"image", "label"} - set(table.columns)
     if missing:
         raise ValueError(f"{path}: no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")

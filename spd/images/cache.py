@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
+from spd.datasets.image_files import open_image
 from spd.datasets.manifest import COLUMNS, Manifest, Row
 from spd.datasets.masks import read_mask
 from spd.images.decoding import read_rgb
@@ -43,7 +43,7 @@ def write_cache(
     shapes, with_masks = {}, {}
     for name, of_object in rows.items():
         first = manifest.image_path(of_object[0])
-        with Image.open(first) as image:  # reads the header only
+        with open_image(first) as image:  # reads the header only
             height, width = final_size(image.height, image.width, geometry)
         shapes[f"{name}/images"] = ("uint8", (len(of_object), 3, height, width))
         with_masks[name] = _has_masks(name, of_object)

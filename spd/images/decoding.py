@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from spd.datasets.image_files import open_image
+
 
 def read_rgb(path: Path | str) -> Image.Image:
     """The image as stored, as 8-bit RGB: an EXIF orientation is ignored, since masks are drawn on the stored
@@ -14,15 +16,10 @@ def read_rgb(path: Path | str) -> Image.Image:
     CMYK is converted by Pillow without a colour profile, alpha is dropped. Raises ValueError, naming the
     file, for one that cannot be decoded and for 32-bit integers and floats, which have no defined range.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I;16"):
-                grey = (np.asarray(image).astype(np.uint32) + 128) // 257  # 65535 -> 255, rounded to nearest
-                return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-            if image.mode in ("I", "F"):
-                raise ValueError(f"{path}: 32-bit pixels have no defined range; convert it to 8- or 16-bit")
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNGs
-        raise ValueError(f"{path}: cannot be decoded ({error})") from error
+    with open_image(path) as image:
+        if image.mode.startswith("I;16"):
+            grey = (np.asarray(image).astype(np.uint32) + 128) // 257  # 65535 -> 255, rounded to nearest
+            return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        if image.mode in ("I", "F"):
+            raise ValueError("32-bit pixels have no defined range; convert it to 8- or 16-bit")
+        return image.convert("RGB")

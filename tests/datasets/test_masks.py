@@ -61,7 +61,7 @@ def test_stray_class_ids_do_not_matter(stored):
 
 def test_a_damaged_mask_raises(tmp_path):
     (tmp_path / "mask.png").write_bytes(b"not a mask")
-    with pytest.raises(OSError, match=r"mask\.png"):
+    with pytest.raises(ValueError, match=r"mask\.png"):
         read_mask(tmp_path / "mask.png", 0)
 
 
