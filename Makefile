@@ -13,7 +13,7 @@ PORT ?= 5000
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help test-tools demo test test-paper test-parity test-slurm lint ui docs lock clean
+.PHONY: help test-tools demo test test-paper test-parity test-slurm lint ui unlock docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ docs: $(VENV)/.docs ## Build the documentation into build/docs; a warning is an 
 	$(BIN)/python docs/reference.py
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet
 	@echo "Documentation: build/docs/index.html"
+
+unlock: $(VENV)/.demo ## Free a results folder that a killed run left locked (only when nothing runs there)
+	$(BIN)/snakemake --unlock --config preset=$(PRESET)
 
 lock: ## Resolve the lock files anew (in a virtual environment of its own)
 	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q --upgrade pip
