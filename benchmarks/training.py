@@ -1,16 +1,21 @@
-"""Training images/s of SimCLR and SimSiam: our loop against lightly's example loop, and where our time goes.
+"""Training images/s and peak memory of SimCLR and SimSiam: our loop against lightly's example loop, and where
+our time goes.
 
-    python benchmarks/training.py [--steps 12] [--size 64] [--write]
+    OMP_NUM_THREADS=1 python benchmarks/training.py [--steps 8] [--size 64] [--write]
 
 Same narrow ResNet-18, batch, two views of the same recipe, one thread, images in memory, no loader processes;
-median of three runs, taken in turn. lightly's rows are left out where lightly cannot be imported (`pip
-install lightly` into a scratch environment).
+median of three runs, taken in turn, each in a process of its own. lightly's rows are left out where lightly
+cannot be imported (`pip install --no-deps --target FOLDER lightly lightly-utils`, then PYTHONPATH=FOLDER).
 """
 
 import argparse
+import multiprocessing
+import os
+import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +25,12 @@ from report import machine, write_section
 from torch import nn
 
 from spd.backbones.architectures import build, feature_dim
+from spd.config import load
 from spd.corpus import Corpus, from_arrays
 from spd.methods.options import SPDOptions, parse_recipe
 from spd.pretrain import pretrain
 
+CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
 ARCHITECTURE = "resnet18_w16"
 BATCH = 64
 HEADS = {"simclr": {"projector": (128, 64)}, "simsiam": {"projector": (128, 128, 128), "predictor": 32}}
@@ -55,12 +62,7 @@ def ours(images: Corpus, method: str, size: int, steps: int, eta: float = 0.0) -
             **HEADS[method],
         }
     )
-    with tempfile.TemporaryDirectory() as folder:
-        paths = {f"{name}_path": Path(folder) / name for name in ("backbone", "history", "checkpoint")}
-        return pretrain(
-            images, architecture=ARCHITECTURE, recipe=recipe, spd=SPDOptions(eta=eta), seed=0, device="cpu",
-            progress=False, **paths,
-        )["timing"]  # fmt: skip
+    return trained(images, ARCHITECTURE, recipe, SPDOptions(eta=eta))
 
 
 def lightly_rate(images: Corpus, method: str, size: int, steps: int) -> float:
@@ -108,10 +110,84 @@ def lightly_rate(images: Corpus, method: str, size: int, steps: int) -> float:
     return steps * BATCH / (time.perf_counter() - began)
 
 
+def alone(work: Callable[[], float]) -> tuple[float, float]:
+    """(what `work` returns, MiB that it took beyond what lay in memory before), in a fork of this process."""
+    receive, send = multiprocessing.Pipe(duplex=False)
+
+    def measured() -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        result = work()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        send.send((result, peak - pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
+
+    process = multiprocessing.get_context("fork").Process(target=measured)
+    process.start()
+    send.close()
+    try:
+        return receive.recv()
+    except EOFError:
+        raise RuntimeError(f"a measurement ended with status {process.exitcode}") from None
+    finally:
+        process.join()
+
+
+SHARES = ("data", "views", "forward", "backward")
+
+
+def shares(timing: dict[str, float]) -> str:
+    """The parts' shares as cells of a Markdown row."""
+    parts = [timing[f"{part}_seconds"] for part in SHARES]
+    return " | ".join(f"{part / sum(parts):.1%}" for part in parts)
+
+
+def demo_shares(steps: int) -> list[str]:
+    """Rows of the preset demo's recipes and networks, images of its size."""
+    demo = load(CONFIG, {"preset": "demo"})
+    images, rows = photographs(side=demo.corpus.size), []
+    architecture = demo.backbones["resnet50"].architecture
+    for method in ("supervised", "simsiam", "moco", "simclr"):
+        for spd in (SPDOptions(eta=0.0), demo.spd["spd"]):
+            recipe = demo.recipes[method].model_copy(update={"steps": steps, "held_out": 0.0})
+            timing = trained(images, architecture, recipe, spd)
+            name = method + (" + SPD" if spd.eta else "")
+            rows.append(f"| demo: {name}, {architecture}, {recipe.views.augmentation('q').size} px "
+                        f"| {shares(timing)} |")  # fmt: skip
+    return rows
+
+
+def paper_shares(batch: int, steps: int) -> list[str]:
+    """Rows of the preset paper's SimCLR and SimSiam on ResNet-50 at 224 px, from a mapped file of 256 px
+    images; only the batch, the steps and the precision (float32) are other."""
+    paper, rows = load(CONFIG, {"preset": "paper"}), []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images.npy"
+        np.save(file, photographs(4 * batch, 256).images)
+        images = from_arrays(np.load(file, mmap_mode="r"), np.zeros(4 * batch))
+        for method in ("simclr", "simsiam"):
+            for spd in (SPDOptions(eta=0.0), paper.spd["spd"]):
+                changes = {"batch": batch, "steps": steps, "precision": "float32", "warmup_epochs": 0}
+                recipe = paper.recipes[method].model_copy(update=changes)
+                timing = trained(images, "resnet50", recipe, spd)
+                name = method + (" + SPD" if spd.eta else "")
+                rows.append(f"| paper: {name}, resnet50, 224 px, batch {batch} | {shares(timing)} |")
+    return rows
+
+
+def trained(images: Corpus, architecture: str, recipe, spd: SPDOptions) -> dict[str, float]:
+    """The summary's `timing` of a training on the CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {f"{name}_path": Path(folder) / name for name in ("backbone", "history", "checkpoint")}
+        return pretrain(
+            images, architecture=architecture, recipe=recipe, spd=spd, seed=0, device="cpu", progress=False,
+            **paths,
+        )["timing"]  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--paper-batch", type=int, default=4, help="images a step at 224 px; 0 leaves it out")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -122,35 +198,43 @@ def main() -> None:
     images, steps, size = photographs(), arguments.steps, arguments.size
     ours(images, "simclr", size, 2, eta=0.1)  # kernels are compiled at their first use
 
-    speed = ["| method | ours / lightly, images/s |", "|---|---|"]
-    shares = ["| training | data | views | forward | backward and step |", "|---|---|---|---|---|"]
-    for method in HEADS:
-        rates = {"ours": [], "lightly": []}
+    speed = [
+        "| method | ours / lightly, images/s | spread of the 3 pairs | peak MiB, ours | peak MiB, lightly |",
+        "|---|---|---|---|---|",
+    ]
+    for method in HEADS if lightly is not None else ():
+        pairs = []
         for _ in range(3):
-            timing = ours(images, method, size, steps)
-            rates["ours"].append(timing["images_per_second"])
-            if lightly is not None:
-                rates["lightly"].append(lightly_rate(images, method, size, steps))
-        if lightly is not None:
-            ratio = statistics.median(rates["ours"]) / statistics.median(rates["lightly"])
-            speed.append(f"| {method} | {ratio:.2f} |")
-        for label, timing_ in ((method, timing), (f"{method} + SPD", ours(images, method, size, steps, 0.1))):
-            parts = [timing_[f"{part}_seconds"] for part in ("data", "views", "forward", "backward")]
-            shares.append(f"| {label} | " + " | ".join(f"{p / sum(parts):.0%}" for p in parts) + " |")
+            mine = alone(lambda method=method: ours(images, method, size, steps)["images_per_second"])
+            pairs.append((mine, alone(lambda method=method: lightly_rate(images, method, size, steps))))
+        ratios = sorted(mine[0] / other[0] for mine, other in pairs)
+        memory = [statistics.median(pair[i][1] for pair in pairs) for i in (0, 1)]
+        speed.append(
+            f"| {method} | {ratios[1]:.2f} | {ratios[0]:.2f} - {ratios[2]:.2f} "
+            f"| {memory[0]:.0f} | {memory[1]:.0f} |"
+        )
+    where = [
+        "| training | data | views | forward | backward and step |",
+        "|---|---|---|---|---|",
+        *demo_shares(steps),
+        *(paper_shares(arguments.paper_batch, 2) if arguments.paper_batch else []),
+    ]
     markdown = "\n".join(
         [
             "## Training loop",
             "",
-            f"{ARCHITECTURE}, batch {BATCH}, {size} px, {steps} steps, 1 thread, no loader processes, "
-            f"median of 3. {machine()}.",
+            f"{ARCHITECTURE}, batch {BATCH}, {size} px, {steps} steps, 1 thread, no loader processes, each "
+            "measurement in a fork of one process; median of 3 pairs. Peak memory is what came on top of the "
+            f"loaded libraries and images. {machine()}.",
             "",
             *(speed if lightly is not None else []),
             "",
-            "Where our time goes:",
+            "Where our time goes (data: waiting for the batch, which a thread fetches during the step "
+            "before; one thread computes):",
             "",
-            *shares,
+            *where,
             "",
-            "Command: `python benchmarks/training.py --write`",
+            "Command: `OMP_NUM_THREADS=1 python benchmarks/training.py --write`",
         ]
     )
     print(f"<!-- begin training -->\n{markdown}\n<!-- end training -->")

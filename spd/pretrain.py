@@ -4,9 +4,9 @@ Nothing random is saved: order, views and MoCo's shuffle are functions of (seed,
 batch, of which each rank takes its share. So a resumed run continues bitwise on a CPU, and 1 or N ranks see
 the same views.
 
-There is no gradient accumulation: BatchNorm's statistics, the negatives of SimCLR and the key order of MoCo
-are defined by the whole batch, so accumulating over small ones would be another method. Several ranks share
-one batch instead.
+Gradient accumulation is refused (`recipe.accumulate`): BatchNorm's statistics, the negatives of SimCLR and
+the key order of MoCo are defined by the whole batch, so accumulating over small ones would be another method.
+Several ranks share one batch instead.
 """
 
 import logging
@@ -82,7 +82,8 @@ def pretrain(
 
     Each line of the history is a step: `loss` and its parts, `lr`, `embedding_std` (std * sqrt(d) of unit z:
     1 spread, 0 collapsed), the norms of gradients and parameters, with SPD `cos_plus` and `cos_minus`; all
-    over the whole batch. No clock time: that is in the summary, under `timing`.
+    over the whole batch. No clock time, so that equal runs write equal bytes: images/s are on the bar of
+    progress and in the summary, under `timing`.
 
     Raises ValueError for a batch that does not fit the images, the ranks or the BatchNorm groups, and for a
     checkpoint of another run; TrainingError as the recipe's `non_finite` and `collapse` say; Preempted (exit
@@ -239,8 +240,10 @@ def pretrain(
                 }
                 line = {"step": done, "lr": rate, **_measured(out), **norms}
                 history.add(**line)
+                speed = (done - first) * recipe.batch / max(time.monotonic() - began, 1e-9)
                 bar.set_postfix_str(
-                    f"loss {line['loss']:.3f}, std {line['embedding_std']:.2f}", refresh=False
+                    f"loss {line['loss']:.3f}, std {line['embedding_std']:.2f}, {speed:.0f} images/s",
+                    refresh=False,
                 )
                 if done > recipe.collapse_after and line["embedding_std"] < recipe.collapse_below:
                     found = f"std * sqrt(d) = {line['embedding_std']:.2g} < {recipe.collapse_below:g}"

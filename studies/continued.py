@@ -26,7 +26,7 @@ from spd.evaluation import evaluate
 from spd.features.extraction import extract
 from spd.images.cache import write_cache
 from spd.images.options import GeometryOptions
-from spd.methods.options import SPDOptions, digest, parse_recipe
+from spd.methods.options import SPDOptions, parse_recipe
 from spd.pretrain import pretrain
 from studies import runs
 from studies.localisation import localisation
@@ -170,7 +170,7 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
                     "spd": spd,
                     "changes": changes,
                     "seed": seed,
-                    "recipe": digest(parse_recipe(recipe_of(method, changes))) if method else None,
+                    "recipe": recipe_of(method, changes) if method else None,
                     "padim": [GEOMETRY.model_dump(mode="json"), PADIM.model_dump(mode="json"), STAGES],
                     "data": images.digest,
                 }

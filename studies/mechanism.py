@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from spd.corpus import Corpus, split
-from spd.methods.options import SPDOptions, digest, parse_recipe
+from spd.methods.options import SPDOptions, parse_recipe
 from spd.pretrain import pretrain
 from studies import runs
 from studies.localisation import localisation
@@ -124,7 +124,7 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
                     "method": method,
                     "spd": spd,
                     "seed": seed,
-                    "recipe": digest(parse_recipe(recipe_of(method))),
+                    "recipe": recipe_of(method),
                     "architecture": ARCHITECTURE,
                     "data": images.digest,
                 }
