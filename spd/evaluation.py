@@ -48,7 +48,11 @@ def evaluate(
     for pictures: metrics are computed from the float32 maps before. float16 keeps 11 bits of a score;
     maps are scaled by the power of two in the metadata so that none overflows.
 
-    Raises ValueError naming the object (and image) for data that cannot be scored.
+    `notes` says what a reader of the table should know, such as an object without anomalies, whose metrics
+    are then None. Each fit's numerics (solver, error against float64, sizes) go to stdout, the job's log.
+
+    Raises ValueError naming the object (and image) for data that cannot be scored, MemoryError naming the
+    object and what to lower.
     """
     cache, features = ImageCache(cache_path), Features(features_path)
     results: dict[str, dict[str, Any]] = {}
@@ -56,7 +60,9 @@ def evaluate(
     kept: dict[str, np.ndarray] = {}
     for name in tqdm(cache.objects, desc=LABELS[detector], unit="object", disable=not progress):
         scores, maps, model = _score(name, detector, options, cache, features, device)
-        results[name] = {**_measure(name, cache, scores, maps), "notes": [str(note) for note in model.notes]}
+        measured = _measure(name, cache, scores, maps)
+        results[name] = {**measured, "notes": [*map(str, model.notes), *_missing_class(measured)]}
+        tqdm.write(f"{LABELS[detector]}, {name}: {json.dumps(model.report)}")
         exponents[name] = int(np.ceil(np.log2(max(float(np.abs(maps).max()), 1e-30))))
         kept[f"{name}/maps"] = np.ldexp(maps, -exponents[name]).astype(np.float16)
         kept[f"{name}/scores"] = scores
@@ -90,14 +96,18 @@ def _score(
     name: str, detector: str, options: Any, cache: ImageCache, features: Features, device: str
 ) -> tuple[np.ndarray, np.ndarray, Any]:
     height, width = cache.images(name).shape[2:]
+    if not len(cache.rows(name, "test")):
+        raise ValueError(
+            f"{LABELS[detector]}, object {name}: no test images; the manifest needs rows with split=test"
+        )
     model = build(detector, options, device)
     try:
         model.fit(features.split(name, "train"), names=list(cache.rows(name, "train")["image"]))
         scores, maps = model.score(
             features.split(name, "test"), (height, width), names=list(cache.rows(name, "test")["image"])
         )
-    except ValueError as error:
-        raise ValueError(f"{LABELS[detector]}, object {name}: {error}") from error
+    except (ValueError, MemoryError) as error:
+        raise type(error)(f"{LABELS[detector]}, object {name}: {error}") from error
     return scores, maps, model
 
 
@@ -116,6 +126,14 @@ def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray)
         # Defect types are named by the data set, or not at all.
         "by_defect": image_metrics_by_defect(scores[known], anomalous[known], list(rows["defect"][known])),
     }
+
+
+def _missing_class(measured: dict[str, Any]) -> list[str]:
+    return [
+        f"No {word} test images, so no metric is defined"
+        for key, word in (("n_test_anomaly", "anomalous"), ("n_test_normal", "normal"))
+        if not measured[key]
+    ]
 
 
 def _kept(scores: np.ndarray, anomalous: np.ndarray) -> dict[str, list] | None:

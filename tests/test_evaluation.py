@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from spd.datasets import manifest
-from spd.detectors.options import PaDiMOptions
+from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.padim import PaDiM, draw_channels
 from spd.evaluation import evaluate, mean_metrics
 from spd.features.store import Features
@@ -19,17 +19,17 @@ TRAIN, NORMAL, ANOMALOUS, SIZE = 6, 4, 5, 32
 def stage(tmp_path):
     """An image cache and features of two objects; the second has no masks."""
 
-    def make(broken=None):
+    def make(broken=None, normal=NORMAL, anomalous=ANOMALOUS, constant=False):
         rng = np.random.default_rng(0)
         rows, tensors, features = {}, {}, {}
-        total = TRAIN + NORMAL + ANOMALOUS
+        total = TRAIN + normal + anomalous
         for name in ("gear", "täfel/2"):
             rows[name] = [
                 [
                     name,
                     "train" if i < TRAIN else "test",
-                    "anomaly" if i >= TRAIN + NORMAL else "normal",
-                    ("dent", "spot")[i % 2] if i >= TRAIN + NORMAL else "",
+                    "anomaly" if i >= TRAIN + normal else "normal",
+                    ("dent", "spot")[i % 2] if i >= TRAIN + normal else "",
                     f"{name}/{i}.png",
                     "",
                 ]
@@ -37,18 +37,20 @@ def stage(tmp_path):
             ]
             tensors[f"{name}/images"] = np.zeros((total, 3, SIZE, SIZE), np.uint8)
             maps = rng.standard_normal((total, 6, 8, 8)).astype(np.float32)
-            maps[TRAIN + NORMAL :, :, 2:4, 2:4] += 3
+            maps[TRAIN + normal :, :, 2:4, 2:4] += 3
+            if constant:
+                maps[:] = 1
             if broken is not None:
                 maps[broken] = np.nan
             features[f"{name}/layer1"] = maps
         masks = np.zeros((total, SIZE, SIZE), np.uint8)
-        masks[TRAIN + NORMAL :, 8:16, 8:16] = 1
+        masks[TRAIN + normal :, 8:16, 8:16] = 1
         tensors["gear/masks"] = masks
         geometry = {"resize": SIZE, "mode": "square"}
         cache, extracted = tmp_path / "cache.safetensors", tmp_path / "features.safetensors"
         metadata = {"rows": json.dumps(rows), "geometry": json.dumps(geometry), "split_hash": '"abc"'}
         write_tensors(cache, tensors, metadata)
-        counts = {name: {"train": TRAIN, "test": NORMAL + ANOMALOUS} for name in rows}
+        counts = {name: {"train": TRAIN, "test": normal + anomalous} for name in rows}
         write_features(extracted, features, counts)
         return cache, extracted
 
@@ -139,6 +141,52 @@ def test_features_that_are_not_finite_name_object_and_image(stage, tmp_path):
     with pytest.raises(ValueError, match=r"PaDiM, object gear: .*gear/0\.png"):
         evaluate("padim", OPTIONS, *stage(broken=0), tmp_path / "maps.safetensors", progress=False)
     assert not (tmp_path / "maps.safetensors").exists()
+
+
+@pytest.mark.parametrize(("anomalous", "note"), [(0, "anomalous"), (5, "normal")])
+def test_object_with_one_class_has_no_metrics_and_says_so(stage, tmp_path, anomalous, note):
+    results = evaluate(
+        "padim", OPTIONS, *stage(normal=5 - anomalous, anomalous=anomalous), tmp_path / "maps", progress=False
+    )
+    gear = results["gear"]
+    assert gear["notes"][-1] == f"No {note} test images, so no metric is defined"
+    for task in ("classification", "segmentation"):
+        if task == "classification" or not anomalous:
+            assert gear[task]["AU-ROC"] is None and "one class only" in gear[task]["note"]
+
+
+def test_object_without_test_images_is_named(stage, tmp_path):
+    with pytest.raises(ValueError, match="PaDiM, object gear: no test images"):
+        evaluate("padim", OPTIONS, *stage(normal=0, anomalous=0), tmp_path / "maps", progress=False)
+
+
+def test_fewer_patches_than_the_coreset_asks_for_names_the_object(stage, tmp_path):
+    options = PatchCoreOptions(coreset_size=1000, embedding="avgpool")
+    with pytest.raises(ValueError, match=r"PatchCore, object gear: .*coreset of 1000 .*6 images with 384"):
+        evaluate("patchcore", options, *stage(), tmp_path / "maps", progress=False)
+
+
+def test_too_little_memory_names_the_object_and_what_to_lower(stage, tmp_path):
+    options = OPTIONS.model_copy(update={"memory_gib": 1e-3})
+    with pytest.raises(MemoryError, match=r"PaDiM, object gear: .* lower `dim`"):
+        evaluate("padim", options, *stage(), tmp_path / "maps", progress=False)
+
+
+def test_constant_features_name_object_and_images(stage, tmp_path):
+    with pytest.raises(ValueError, match=r"PaDiM, object gear: .*constant .*gear/0\.png \.\.\. gear/5\.png"):
+        evaluate("padim", OPTIONS, *stage(constant=True), tmp_path / "maps", progress=False)
+
+
+def test_a_stage_that_was_not_extracted_is_named(stage, tmp_path):
+    options = OPTIONS.model_copy(update={"stages": ("layer9",)})
+    with pytest.raises(ValueError, match=r"PaDiM, object gear: .*'layer9'; extracted are: layer1"):
+        evaluate("padim", options, *stage(), tmp_path / "maps", progress=False)
+
+
+def test_numerics_of_every_fit_reach_the_log(stage, tmp_path, capsys):
+    evaluate("padim", OPTIONS, *stage(), tmp_path / "maps", progress=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PaDiM, gear: ")]
+    assert json.loads(lines[0].removeprefix("PaDiM, gear: "))["relative_error_measured"] <= 1e-4
 
 
 def test_manifest_columns_are_those_of_the_cache():
