@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-QUEUE_AGAIN_ATTEMPTS = 180  # while slurmctld is away: half an hour
+SCONTROL_ATTEMPTS = 180  # while slurmctld is away: half an hour
 PREEMPTED = os.EX_TEMPFAIL  # spd.pretrain.PREEMPTED, known before torch is imported
 
 
@@ -136,19 +136,43 @@ def queued_again_when_preempted() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _queue_again(job: str) -> None:
-    found = subprocess.run(["scontrol", "show", "job", "--oneliner", job], capture_output=True, text=True)
-    state = re.search(r"\bJobState=(\w+)", found.stdout)
-    if state is not None and state[1] == "CANCELLED":
-        print(
-            f"Slurm job {job} was cancelled: the training is saved and waits to be started again",
-            file=sys.stderr,
-        )
-        return
-    for _ in range(QUEUE_AGAIN_ATTEMPTS):
-        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+def comes_back(job: str) -> bool:
+    """Whether a job that is told to stop is to run again, from what `scontrol show job --oneliner` says.
+
+    A running job was warned of its time limit or of a preemption. One that already ends was cancelled, unless
+    its time is over; a preempted one that already ends is queued again by Slurm itself.
+    """
+    fields = dict(re.findall(r"\b(JobState|RunTime|TimeLimit)=(\S+)", job))
+    if fields.get("JobState") == "COMPLETING":
+        used, limit = _seconds(fields.get("RunTime", "")), _seconds(fields.get("TimeLimit", ""))
+        return used is not None and limit is not None and used >= limit
+    return fields.get("JobState") == "RUNNING"
+
+
+def _seconds(clock: str) -> int | None:
+    """Slurm's [days-]hours:minutes:seconds; None for UNLIMITED and the like."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", clock)
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _scontrol(*arguments: str) -> subprocess.CompletedProcess[str]:
+    for _ in range(SCONTROL_ATTEMPTS):
+        done = subprocess.run(["scontrol", *arguments], capture_output=True, text=True)
         if "Unable to contact slurm controller" not in done.stderr:
             break
         time.sleep(10)
+    return done
+
+
+def _queue_again(job: str) -> None:
+    if not comes_back(_scontrol("show", "job", "--oneliner", job).stdout):
+        print(
+            f"Slurm is ending job {job}: the training is saved and waits to be started again", file=sys.stderr
+        )
+        return
+    done = _scontrol("requeue", job)
     said = "is queued again" if done.returncode == 0 else f"could not be queued again: {done.stderr.strip()}"
     print(f"Slurm job {job} {said}", file=sys.stderr)

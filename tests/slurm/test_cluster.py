@@ -17,8 +17,6 @@ pytestmark = [
     pytest.mark.timeout(1500),
 ]
 
-ONE_MINUTE = {r"(?<=mem_mb: attempt \* 2000\n    runtime: )1440": "1"}
-
 
 @pytest.fixture(scope="module")
 def whole(lab, tools, tmp_path_factory):
@@ -115,6 +113,7 @@ def scancel(workspace, tools):
     run = workspace.train(steps=30, seconds=1)
     workspace.reach(5)
     tools["shell"]("scancel", run.jobs()[-1])
+    workspace.hurry()
     return run.wait(), run, workspace
 
 
@@ -128,23 +127,31 @@ def test_a_cancelled_training_is_resumed_from_its_checkpoint(cases):
 
 
 def time_limit(workspace, tools):
-    run = workspace.train("--retries", "0", steps=130, seconds=1)
-    status = run.wait()
-    return status, run, workspace, tools["job"](run.jobs()[0])
+    run = workspace.train("--retries", "0", steps=400, seconds=1)
+    workspace.reach(0)
+    number = run.jobs()[0]
+    for limits_hit in (1, 2):
+        workspace.reach(workspace.steps()[-1][1] + 3)
+        tools["shell"]("scontrol", "update", f"JobId={number}", "TimeLimit=1")  # minutes, soon over
+        tools["until"](lambda hit=limits_hit: int(tools["job"](number)["Restarts"]) == hit, "a requeue")
+        reached = workspace.steps()[-1][1]
+        tools["shell"]("scontrol", "update", f"JobId={number}", "TimeLimit=60")
+        workspace.reach(reached + 1)
+    workspace.hurry()
+    return run.wait(), run, workspace, tools["job"](number)
 
 
 def test_a_training_goes_on_over_time_limits_without_a_retry(cases):
     status, run, workspace, job = cases("time_limit")
     assert status == 0, run.said()[-4000:]
     assert len(run.jobs()) == 1, "one job for Snakemake"
-    assert job["TimeLimit"] == "00:01:00"
-    assert int(job["Restarts"]) >= 2
-    assert [step for _, step in workspace.steps()] == once(130), "each step ran once"
+    assert job["Restarts"] == "2"
+    assert [step for _, step in workspace.steps()] == once(400), "each step ran once"
 
 
 def two_nodes_preempted(workspace, tools):
     compute = {"gpus": 1, "nodes": 2}
-    run = workspace.train("--retries", "0", steps=12, seconds=1, compute=compute)
+    run = workspace.train("--retries", "0", steps=60, seconds=1, compute=compute)
     workspace.reach(3)
     used = tools["job"](run.jobs()[0])
     urgent = [
@@ -156,12 +163,14 @@ def two_nodes_preempted(workspace, tools):
         "--wrap=sleep 5",
     ]
     tools["shell"](*urgent, cwd=workspace.folder)
+    tools["until"](lambda: int(tools["job"](run.jobs()[0])["Restarts"]), "a requeue")
+    workspace.hurry()
     status = run.wait()
     return status, run, workspace, used, tools["job"](run.jobs()[0])
 
 
 def one_process(workspace, tools):
-    run = workspace.train(steps=12, seconds=0)
+    run = workspace.train(steps=60, seconds=0)
     return run.wait(), run, workspace
 
 
@@ -173,7 +182,7 @@ def test_two_nodes_and_a_preemption_give_the_result_of_one_process(cases, tools)
     assert int(job["Restarts"]) >= 1
     assert "2 x cpu" in log
     for rank in range(2):
-        assert [step for _, step in workspace.steps(rank)] == once(12), "each step ran once on each rank"
+        assert [step for _, step in workspace.steps(rank)] == once(60), "each step ran once on each rank"
     alone_status, alone_run, alone = cases("one_process")
     assert alone_status == 0, alone_run.said()[-4000:]
 
@@ -183,7 +192,7 @@ def test_two_nodes_and_a_preemption_give_the_result_of_one_process(cases, tools)
     two, one = (load_file(place.folder / tools["BACKBONE"]) for place in (workspace, alone))
     assert two.keys() == one.keys()
     for name in one:
-        assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+        assert_close(two[name], one[name], rtol=1e-5, atol=1e-7, msg=lambda m, name=name: f"{name}: {m}")
 
 
 def over_memory(workspace, tools):
@@ -210,7 +219,8 @@ def interrupted(workspace, tools):
         lambda: tools["job"](first.jobs()[0])["JobState"] == "CANCELLED", "the job is cancelled", 60
     )
     locks = list((workspace.folder / ".snakemake/locks").glob("*"))
-    second = workspace.train(steps=30, seconds=0.2)
+    workspace.hurry()
+    second = workspace.train(steps=30, seconds=1)
     return stopped, locks, second.wait(), second, workspace
 
 
@@ -230,7 +240,8 @@ def killed(workspace, tools):
     tools["shell"](str(workspace.folder / "slurm/cancel.sh"), cwd=workspace.folder)
     unlock = workspace.start("--unlock")
     assert unlock.wait(120) == 0, unlock.said()
-    second = workspace.train(steps=30, seconds=0.2)
+    workspace.hurry()
+    second = workspace.train(steps=30, seconds=1)
     return before, second.wait(), second, workspace
 
 
@@ -243,7 +254,7 @@ def test_a_killed_controller_is_recovered_and_nothing_is_done_twice(cases):
 
 WITHOUT_GPUS = {r"\n    gpu_model: [^\n]*": ""}
 CASES = {
-    "time_limit": (time_limit, WITHOUT_GPUS | ONE_MINUTE),
+    "time_limit": (time_limit, WITHOUT_GPUS),
     "two_nodes_preempted": (two_nodes_preempted, {}),
     "one_process": (one_process, WITHOUT_GPUS),
     "fail_once": (fail_once, WITHOUT_GPUS),

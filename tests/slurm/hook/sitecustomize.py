@@ -1,7 +1,7 @@
 """Loaded by every Python of a test's jobs: makes trainings slow, counts their steps, and fails on request.
 
 SPD_TEST_STEPS    file to which each training step appends `<job id> <rank> <step>`
-SPD_TEST_SECONDS  seconds that each step is made to last
+SPD_TEST_SECONDS  seconds that each step is made to last, until the file <SPD_TEST_STEPS>.fast is there
 SPD_TEST_ONCE     what goes wrong at step 3, once, as `<file that remembers it>=raise` or `=memory`
 SPD_TEST_OFFLINE  refuse connections that leave the machine, inside jobs
 """
@@ -21,7 +21,8 @@ def watched(draw):
         line = f"{os.environ.get('SLURM_JOB_ID')} {os.environ.get('RANK', 0)} {which['step']}\n"
         with Path(os.environ["SPD_TEST_STEPS"]).open("a") as file:
             file.write(line)
-        time.sleep(float(os.environ.get("SPD_TEST_SECONDS", "0")))
+        if not Path(os.environ["SPD_TEST_STEPS"] + ".fast").exists():
+            time.sleep(float(os.environ.get("SPD_TEST_SECONDS", "0")))
         memory, _, what = os.environ.get("SPD_TEST_ONCE", "").partition("=")
         if what and which["step"] == 3 and not Path(memory).exists():
             Path(memory).touch()
