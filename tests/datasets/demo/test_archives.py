@@ -249,3 +249,14 @@ def test_an_interrupted_archive_leaves_nothing_and_keeps_the_old_one(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         write_classes(target, TINY)
     assert [path.name for path in tmp_path.iterdir()] == ["classes.tar"] and target.read_bytes() == b"old"
+
+
+def test_full_size_images_are_the_recorded_ones():
+    """One anomalous image of each object as the demo draws it; all of them: `sha256sum` in docs/data-demo.md."""
+    options, digest = DemoOptions(), hashlib.sha256()
+    for name in options.visa_objects:
+        digest.update(archives.encode_jpeg(visa_photograph(PARTS[name], options, "anomaly", 0).image))
+    for name in options.mvtec_categories:
+        shot = mvtec_photograph(PARTS[name], options, f"test/{next(iter(PARTS[name].defects))}", 0)
+        digest.update(archives.encode_png(shot.image))
+    assert digest.hexdigest() == "6390b2a8482aa5827bd1918179cee5b4ceef8427a62c1ae20d85ce3cead7e39d"
