@@ -3,7 +3,7 @@
     SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.continued      # under an hour; resumable
     python -m studies.continued --report                                     # docs/mechanism.md from its runs
 
-From ImageNet weights, 150 steps on Caltech-101's photographs at 64 pixels: a CPU's scale. Runs that share a
+From ImageNet weights, 100 steps on Caltech-101's photographs at 48 pixels: a CPU's scale. Runs that share a
 seed share the order of images, the strong views and the heads' initial weights. Needs SPD_DATA and the extra
 `demo`.
 """
@@ -35,14 +35,14 @@ from studies.pictures import pictures
 RESULTS = Path("results/studies/continued.jsonl")
 ARCHITECTURE = "timm:tf_efficientnet_lite0"
 STAGES = ("blocks.1", "blocks.2", "blocks.4")  # what PaDiM reads
-GEOMETRY = GeometryOptions(resize=128, mode="square")
+GEOMETRY = GeometryOptions(resize=96, mode="square")
 PADIM = PaDiMOptions(dim=100)
-SIZE, CANVAS, SEEDS = 64, 96, 3
+SIZE, CANVAS, SEEDS = 48, 72, 3
 MEAN, STD = (0.498,) * 3, (0.502,) * 3  # what lite0 was trained with
 
 COMMON = {
     "batch": 32,
-    "steps": 150,
+    "steps": 100,
     "optimiser": "sgd",
     "lr": 0.1,
     "weight_decay": 1e-4,
