@@ -36,8 +36,6 @@ PATTERNS = {
 
 LISTED = 30  # problems in one message
 
-SETUPS = ("1cls", "2cls_highshot", "2cls_fewshot")
-
 
 class ConfigError(ValueError):
     """A configuration that cannot be run; the message names the key, what is allowed and the way out."""
