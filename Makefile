@@ -13,7 +13,7 @@ PORT ?= 5000
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help test-tools demo test test-paper test-parity test-slurm lint ui unlock docs lock clean
+.PHONY: help test-tools demo test test-paper test-parity test-slurm mechanism lint ui unlock docs lock clean verify fuzz drill soak audit licences
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,11 @@ test-tools: ## Install what some tests drive, as root on Debian: Chromium for th
 test-slurm: $(VENV)/.test ## The profile slurm/ on a real two-node Slurm on this machine (root, Debian)
 	SPD_TEST_SLURM=yes $(BIN)/python -m pytest tests/slurm
 
+mechanism: $(VENV)/.demo ## Does SPD do what it says? About two hours of one core; resumable (docs/mechanism.md)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.mechanism
+	test ! -d "$$SPD_DATA/magnetic_tile" || OMP_NUM_THREADS=1 $(BIN)/python -m studies.continued
+	$(BIN)/python -m studies.mechanism --report
+
 lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,6 +71,25 @@ unlock: $(VENV)/.demo ## Free a results folder that a killed run left locked (on
 lock: ## Resolve the lock files anew (in a virtual environment of its own)
 	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q --upgrade pip
 	build/lock/bin/python requirements/lock.py
+
+verify: $(VENV)/.demo ## Check results/$(PRESET) against what its jobs wrote; names what was altered
+	@$(BIN)/python -m spd.verify results/$(PRESET)
+
+fuzz: $(VENV)/.test ## 2,000 hostile files: archives, images, masks, CSVs, configs, weights (minutes)
+	$(BIN)/python tests/hostile/fuzz.py --mutants $(or $(MUTANTS),2000)
+
+drill: $(VENV)/.test ## 100 kills -9 of runs of tiny and 5 of the demo (hours; goes on where it was)
+	$(BIN)/python tests/drills/crash.py --preset tiny --kills $(or $(KILLS),100)
+	$(BIN)/python tests/drills/crash.py --preset demo --kills $(or $(DEMO_KILLS),5)
+
+soak: $(VENV)/.test ## Random edits of the config for 30 minutes: incremental results equal those from scratch
+	$(BIN)/python tests/drills/soak.py --minutes $(or $(MINUTES),30)
+
+audit: ## Known vulnerabilities of the locked packages; fails where the database cannot be reached
+	$(PYTHON) requirements/audit.py
+
+licences: $(VENV)/.test ## List the licence of every installed dependency in requirements/licences.md
+	$(BIN)/python requirements/licences.py
 
 clean: ## Delete the results and the generated archives of every preset, keep downloads
 	rm -rf results/demo results/tiny data/demo .snakemake
