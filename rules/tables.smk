@@ -87,3 +87,15 @@ rule tables:
     """Every table of the preset."""
     input:
         [f"{RESULTS}/tables/{name}.csv" for name in ["dataset_overview", *experiment.tables, "claims"]],
+
+
+rule verify:
+    """Checks the results folder against what its jobs said they wrote; names what was altered."""
+    log:
+        f"{RESULTS}/logs/verify.log",
+    localrule: True
+    params:
+        python=sys.executable,
+        results=RESULTS,
+    shell:
+        "{params.python:q} -m spd.verify {params.results:q} 2>&1 | tee {log:q}"

@@ -19,6 +19,7 @@ from typing import Any
 from launch import is_rank
 
 from spd.locks import only_one
+from spd.verify import hash_list, write_hashes
 
 ECHO_SECONDS = 10
 TAIL_LINES = 8
@@ -75,6 +76,9 @@ def running(snakemake: Any) -> Iterator[_Log]:
             contextlib.redirect_stderr(log),
         ):
             yield log
+            write_hashes(
+                hash_list(path), rule=snakemake.rule, outputs=snakemake.output, inputs=snakemake.input
+            )
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

@@ -22,8 +22,10 @@ from PIL import Image
 
 MEMORY = 3 << 30  # bytes more than the parent
 SECONDS = 60
-_ACTS = ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "pty.spawn",
-         "socket.connect", "socket.bind", "socket.getaddrinfo", "urllib.Request", "webbrowser.open")  # fmt: skip
+_ACTS = {
+    *("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "pty.spawn"),
+    *("socket.connect", "socket.bind", "socket.getaddrinfo", "urllib.Request", "webbrowser.open"),
+}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -203,7 +205,6 @@ def _through_the_cache(root: Path, folder: Path):
             stage()
         except ValueError as error:
             refusals.append(error)
-            assert "\n" not in str(error) or not refusals[1:], "a job's message has several lines"
     if refusals:
         raise refusals[0]
     cache = ImageCache(path)
