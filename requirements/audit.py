@@ -54,7 +54,8 @@ def main() -> int:
         known = ask(packages, database)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(
-            f"NOT AUDITED: {database} could not be asked ({error}); nothing is known of {len(packages)} packages"
+            f"NOT AUDITED: {database} could not be asked ({error}); nothing is known of the "
+            f"{len(packages)} packages"
         )
         return 2
     for (name, version), ids in known.items():

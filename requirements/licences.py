@@ -18,7 +18,7 @@ def packages(lock: str = "test.txt") -> list[tuple[str, str]]:
 
 
 def licence(name: str) -> str:
-    """SPDX expression, else the classifiers, else the first line of the licence text; `not stated` where there is none."""
+    """SPDX expression, else the classifiers, else the first line of the licence's text, else `not stated`."""
     try:
         about = metadata(name)
     except PackageNotFoundError:
@@ -40,7 +40,7 @@ def _first_line(name: str) -> str:
     """What the licence file in the wheel begins with."""
     for path in files(name) or []:
         if path.name.upper().startswith(("LICENSE", "LICENCE", "COPYING")):
-            lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
+            lines = (line.strip() for line in path.locate().read_text(errors="replace").splitlines())
             return f"{next((line for line in lines if line), '')[:80]} (its {path.name} file)"
     return ""
 
@@ -51,8 +51,8 @@ def table() -> str:
     lines = [
         "# Licences of the dependencies",
         "",
-        "Written by requirements/licences.py from each package's own metadata; the packages are those of the lock",
-        "file test.txt, which holds all of demo.txt. None of them is part of this repository.",
+        "Written by requirements/licences.py from each package's own metadata. The packages are those of the",
+        "lock file test.txt, which holds all of demo.txt; none of them is part of this repository.",
         "",
         "| package | version | licence |",
         "|---|---|---|",
