@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-PATCHED = "spd.views.views"
+PATCHED = "spd.pretrain"
 
 
 def watched(draw):
