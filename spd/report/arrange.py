@@ -206,8 +206,8 @@ def _interval_entry(row) -> Entry:
         return Entry(delta, sign=_sign(delta))
     # Colour is kept for what the interval tells from zero.
     decided = row.delta_ci_low > 0 or row.delta_ci_high < 0
-    text = f"{delta} [{signed(row.delta_ci_low)}, {signed(row.delta_ci_high)}]"
-    return Entry(text, sign=_sign(delta) if decided else "")
+    interval = f"[{signed(row.delta_ci_low)}, {signed(row.delta_ci_high)}]"
+    return Entry(delta, interval=interval, sign=_sign(delta) if decided else "")
 
 
 def signed(points: float) -> str:

@@ -23,6 +23,7 @@ class Entry:
     """One number as shown; `sign` (up, down or empty) colours it in HTML, beside the sign in its text."""
 
     text: str = ""
+    interval: str = ""
     std: str = ""
     delta: str = ""
     sign: str = ""
