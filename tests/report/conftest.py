@@ -157,6 +157,12 @@ class Run:
         write_tensors(path, tensors, {"split_hash": json.dumps(SPLIT), "exponents": "{}"})
         return path
 
+    def full_size(self):
+        """Path of the page of 12 objects of 224 pixels, 16 pre-trainings, and as many images as it shows."""
+        rows = [(f"p{i}{s}", f"Method {i}", s or "none", "resnet50") for i in range(8) for s in ("", "spd")]
+        sources = self.sources([f"object{i}" for i in range(12)], rows, n=6, side=224, figures=False)
+        return write_site(sources, self.out, preset="demo")
+
     def sources(
         self, objects, pretrainings, *, n=7, side=24, preset="demo", dataset="VisA", masks=True, figures=True
     ):

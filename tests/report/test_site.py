@@ -262,22 +262,11 @@ def test_colours_can_be_told_from_what_they_stand_on(run, scheme):
     assert contrast(colours["warn-ink"], colours["warn"]) >= 4.5
 
 
-SIXTEEN = [(f"p{i}{spd}", f"Method {i}", spd or "none", "resnet50") for i in range(8) for spd in ("", "spd")]
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory, make_run):
-    """12 objects of 224 pixels, 16 pre-trainings, and as many images as the page shows."""
-    made = make_run(tmp_path_factory.mktemp("full"))
-    sources = made.sources([f"object{i}" for i in range(12)], SIXTEEN, n=6, side=224, figures=False)
-    made.page = write_site(sources, made.out, preset="demo")
-    return made
-
-
-def test_the_full_size_stays_small(full):
-    files = [full.page, *(full.out / "site").iterdir()]
+def test_the_full_size_stays_small(tmp_path, make_run):
+    page = make_run(tmp_path).full_size()
+    files = [page, *(page.parent / "site").iterdir()]
     # 12 objects x 6 cases x (16 heat maps + image + mask), none of them equal to another.
     assert len(files) == 1 + 12 * 6 * 18
     assert sum(path.stat().st_size for path in files) < 60e6
     # What a browser reads before it shows anything; pictures load as they come into view.
-    assert full.page.stat().st_size < 1.5e6
+    assert page.stat().st_size < 1.5e6
