@@ -5,7 +5,9 @@ for each thing that goes wrong. Each step of a training leaves a line, so that w
 """
 
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -68,17 +70,21 @@ def test_no_more_jobs_at_once_than_gpus(whole):
     assert max(map(len, counts)) == 2, "both GPUs were in use"
 
 
-def test_cells_are_one_array_and_features_one_group_a_backbone(whole):
+def test_cells_are_arrays_and_features_one_group_a_backbone(whole):
     said = whole.run.said()
     assert "Submitted array job" in said
-    assert {path.parent.name for path in (whole.folder / "results/slurm").glob("group_features*/*")} <= {
-        "group_features"
+    groups = re.findall(r"Group job (features_\w+)", said)
+    backbones = {
+        path.parent.name for path in (whole.folder / "results/tiny/backbones").glob("*/seed0.safetensors")
     }
-    assert list(whole.scratch.iterdir()) == [], "features are staged and removed"
-    staged = [
-        p for p in (whole.folder / "results/tiny/logs/detect").iterdir() if "is copied to" in p.read_text()
-    ]
-    assert len(staged) == len(list((whole.folder / "results/tiny/cells").rglob("*.json")))
+    assert sorted(groups) == sorted(f"features_{name}_0" for name in backbones)
+
+
+def test_detectors_read_features_from_the_nodes_disk_and_leave_it_empty(whole):
+    logs = list((whole.folder / "results/tiny/logs/detect").iterdir())
+    assert len(logs) == len(list((whole.folder / "results/tiny/cells").rglob("*.json"))) > 0
+    assert all("is copied to" in path.read_text() for path in logs)
+    assert list(whole.scratch.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +258,35 @@ def test_a_killed_controller_is_recovered_and_nothing_is_done_twice(cases):
     assert [step for _, step in workspace.steps()] == once(30), "each step ran once"
 
 
+def read_only(workspace, tools):
+    root = workspace.folder / "data/demo/tiny/unpacked/visa"
+    bound = ["mount", "--bind", str(root), str(root)]
+    locked = subprocess.run(bound).returncode == 0
+    if locked:
+        tools["shell"]("mount", "-o", "remount,ro,bind", str(root))
+
+    def everything():
+        return sorted((str(path), path.lstat().st_mtime_ns, path.lstat().st_size) for path in root.rglob("*"))
+
+    before = everything()
+    try:
+        overlay = {"datasets": {"visa": {"archive": None, "root": str(root)}}}
+        run = workspace.start(
+            "results/tiny/images/visa/1cls/demo128/all.safetensors", "--forceall", overlay=overlay
+        )
+        status = run.wait()
+    finally:
+        if locked:
+            tools["shell"]("umount", str(root))
+    return status, run, before, everything()
+
+
+def test_a_data_folder_may_be_read_only(cases):
+    status, run, before, after = cases("read_only")
+    assert status == 0, run.said()[-4000:]
+    assert len(before) > 50 and before == after
+
+
 WITHOUT_GPUS = {r"\n    gpu_model: [^\n]*": ""}
 CASES = {
     "time_limit": (time_limit, WITHOUT_GPUS),
@@ -262,4 +297,5 @@ CASES = {
     "over_memory": (over_memory, WITHOUT_GPUS),
     "interrupted": (interrupted, WITHOUT_GPUS),
     "killed": (killed, WITHOUT_GPUS),
+    "read_only": (read_only, {}),
 }
