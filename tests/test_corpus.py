@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import safetensors
 from PIL import Image
 
 from spd import corpus
+from spd.config import load as load_config
 from spd.datasets.class_folders import read
 from spd.tensors import open_tensors, write_tensors
 
@@ -100,6 +103,20 @@ def test_all_unreadable_images_are_listed_and_no_file_is_left(manifest, tmp_path
         for name in ("ant/0.png", "bee/1.png", "bee/2.png"):
             assert str(tmp_path / "images" / name) in str(caught.value)
         assert [p.name for p in tmp_path.iterdir()] == ["images"]
+
+
+def test_the_documented_size_on_disk_is_that_of_imagenet(manifest, tmp_path):
+    root = Path(__file__).resolve().parents[1]
+    size = load_config(root / "config.yaml", {"preset": "paper"}).corpus.size
+    needed = 1_281_167 * 3 * size * size
+    text = " ".join((root / "docs/data.md").read_text().split())
+    assert (
+        f"1,281,167 images at the stored {size} px are {needed / 1e9:.1f} GB ({needed / 2**30:.1f} GiB)"
+        in text
+    )
+    corpus.pack(manifest, 64, tmp_path / "packed.safetensors")
+    written = (tmp_path / "packed.safetensors").stat().st_size
+    assert 0 < written - 6 * 3 * 64 * 64 < 1000  # the header and the sizes come on top
 
 
 def test_from_arrays_checks_what_it_is_given():

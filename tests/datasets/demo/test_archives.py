@@ -252,7 +252,7 @@ def test_an_interrupted_archive_leaves_nothing_and_keeps_the_old_one(tmp_path, m
 
 
 def test_full_size_images_are_the_recorded_ones():
-    """One anomalous image of each object as the demo draws it; all of them: `sha256sum` in docs/data-demo.md."""
+    """An anomalous image of each object, as the demo draws it; docs/data-demo.md has the whole archives."""
     options, digest = DemoOptions(), hashlib.sha256()
     for name in options.visa_objects:
         digest.update(archives.encode_jpeg(visa_photograph(PARTS[name], options, "anomaly", 0).image))
