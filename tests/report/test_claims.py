@@ -118,6 +118,17 @@ def test_tables_read_back_from_csv_say_the_same(fewshot, tmp_path):
     pd.testing.assert_frame_equal(again, claims({"twoclass_fewshot": fewshot}))
 
 
+def test_the_same_tables_give_the_same_bytes(fewshot, tmp_path):
+    for folder in ("one", "again"):
+        write_claims({"twoclass_fewshot": fewshot}, tmp_path / folder, preset="paper")
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_a_sign_says_what_its_interval_redraws(fewshot):
+    assert one(claims({"twoclass_fewshot": fewshot}), SIGN.format("SimSiam")).resampled == "draws, objects"
+
+
 def test_files(fewshot, tmp_path):
     paths = write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="demo")
     assert {p.name for p in paths} == {f"claims.{s}" for s in ("csv", "md", "tex", "html")}

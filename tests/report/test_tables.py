@@ -508,6 +508,13 @@ def test_overview_shows_found_and_stated(tmp_path):
     assert {p.suffix for p in tmp_path.iterdir()} == {".csv", ".md", ".tex", ".html"}
 
 
+def test_the_same_overview_gives_the_same_bytes(tmp_path):
+    for folder in ("one", "again"):
+        write_overview(OVERVIEW, "o", tmp_path / folder)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
 def test_overview_without_published_counts_has_one_column_each(tmp_path):
     write_overview(OVERVIEW[4:], "o", tmp_path)
     assert markdown_rows((tmp_path / "o.md").read_text())[0][3:] == ["train, normal", "test, anomaly"]
