@@ -10,6 +10,7 @@ import pandas as pd
 
 from spd.datasets.manifest import COLUMNS, Manifest, make
 
+MOST_COLUMNS = 1000
 REQUIRED = ("object", "split", "label", "image")
 
 
@@ -64,6 +65,8 @@ def read_table(path: Path) -> pd.DataFrame:
         # pandas would take the first field of longer rows for an index and rename columns given twice.
         with path.open(newline="", encoding="utf-8-sig") as file:
             names = next(csv.reader(file, strict=True), [])
+        if len(names) > MOST_COLUMNS:
+            raise ValueError(f"it has {len(names):,} columns")
         table = pd.read_csv(
             path,
             dtype=str,

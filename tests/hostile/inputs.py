@@ -387,7 +387,7 @@ def _configs(canary: str):
         ("digits", f"compute: {{threads: {'9' * 5000}}}\n"),
         ("no_such_preset", "preset: ../../etc\n"),
         ("dots", "datasets: {mvtec: {objects: ['..']}}\n"),
-        ("slash", "datasets: {mvtec: {objects: ['a/b\\nc']}}\n"),
+        ("newline", 'datasets: {mvtec: {objects: ["a/b\\nc"]}}\n'),
         ("key", "tables: {'a b': {title: x}}\n"),
         ("shell_key", "pretrainings: {'$(touch x)': {label: x, source: {source: random}}}\n"),
         ("null_document", "\n---\n"),
