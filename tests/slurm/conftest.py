@@ -26,7 +26,7 @@ def shell(*command, check=True, **options):
     return done.stdout
 
 
-def until(condition, what, seconds=400):
+def until(condition, what, seconds=600):
     """Waits for `condition()` to be true and returns what it returned."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -49,7 +49,7 @@ class Run:
                 cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
-    def wait(self, seconds=900):
+    def wait(self, seconds=1500):
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -16,7 +16,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.skipif("SPD_TEST_SLURM" not in os.environ, reason="starts a Slurm here: make test-slurm"),
-    pytest.mark.timeout(1500),
+    pytest.mark.timeout(3600),
 ]
 
 
