@@ -1,11 +1,13 @@
 """Where everything lies, and what each stage needs; the rules below only fill in names."""
 
 import functools
+from dataclasses import asdict
 from types import SimpleNamespace
 from urllib.parse import quote
 
 from spd.datasets.fingerprint import folder_fingerprint
 from spd.datasets.options import expand as expand_path
+from spd.names import Names
 
 
 def stage_code(rule_name):
@@ -129,13 +131,7 @@ def read_by(dataset, setups):
 
 def names(datasets, pretrainings):
     """What is shown for these keys (spd.names): a param of what shows results, and of nothing else."""
-    return {
-        "datasets": {key: experiment.datasets[key].name for key in datasets},
-        "pretrainings": {
-            key: experiment.pretrainings[key].model_dump(mode="json", include={"label", "spd", "labels"})
-            for key in pretrainings
-        },
-    }
+    return asdict(Names.of(experiment, datasets, pretrainings))
 
 
 def dataset_at(folder):

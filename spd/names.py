@@ -4,7 +4,7 @@ Results on disk hold the keys of config.yaml alone. Names are put in when a tabl
 so that another label or display name computes nothing anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,23 @@ class Names:
 
     datasets: Mapping[str, str] = field(default_factory=dict)
     pretrainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, experiment: Any, datasets: Iterable[str] | None = None, pretrainings: Iterable[str] | None = None
+    ) -> "Names":
+        """The names in a configuration (spd.config.Config), of these keys (None: of all)."""
+        about = {"label", "spd", "labels"}
+        return cls(
+            {
+                key: experiment.datasets[key].name
+                for key in (experiment.datasets if datasets is None else datasets)
+            },
+            {
+                key: experiment.pretrainings[key].model_dump(mode="json", include=about)
+                for key in (experiment.pretrainings if pretrainings is None else pretrainings)
+            },
+        )
 
     def in_cell(self, cell: Mapping[str, Any]) -> dict[str, Any]:
         """The content of a cell file with the names in it."""

@@ -1,3 +1,6 @@
+from pathlib import Path
+
+from spd.config import load
 from spd.names import Names
 
 NAMES = Names(
@@ -43,3 +46,11 @@ def test_params_of_a_run_gain_what_one_groups_by():
         "labels": False,
     }
     assert NAMES.in_params({"title": "x"}) == {"title": "x"}
+
+
+def test_names_of_a_configuration():
+    experiment = load(Path(__file__).parent.parent / "config.yaml", {"preset": "paper"})
+    some = Names.of(experiment, ["visa"], ["simsiam_eta0.5"])
+    assert some.datasets == {"visa": "VisA"}
+    assert some.pretrainings == {"simsiam_eta0.5": {"label": "SimSiam", "spd": "spd_eta0.5", "labels": False}}
+    assert Names.of(experiment).pretrainings.keys() == experiment.pretrainings.keys()
