@@ -306,7 +306,8 @@ def keys_and_lines():
             for key, value in node.value:
                 here = lines[key.start_mark.line]
                 if isinstance(value, yaml.MappingNode) and value.flow_style:
-                    here += lines[value.start_mark.line]  # of an alias: where its anchor is
+                    # of an alias: where its anchor is
+                    here += "".join(lines[value.start_mark.line : value.end_mark.line + 1])
                 yield (*at, key.value), [*over, here]
                 yield from walk(value, (*at, key.value), [*over, here])
 
@@ -316,7 +317,8 @@ def keys_and_lines():
 
 
 def marked(lines):
-    """Whether a key's own line, or that of a key around it below the section's, has a comment with `ours`."""
+    """Whether a key's own lines, or those of a key around it below the section's, have a comment with
+    `ours`."""
     around = lines[1:] or lines
     return any(re.search(r"#.*\bours\b", line) for line in around)
 
