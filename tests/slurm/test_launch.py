@@ -191,6 +191,23 @@ def test_refused_submission_is_not_repeated(tmp_path):
     assert len(calls(tmp_path)) == 1
 
 
+STATUS = ["-X", "--parsable2", "--noheader", "--format=JobIdRaw,State", "--endtime", "now", "--name", "spd_a"]
+
+
+@pytest.mark.parametrize(
+    ("accounting", "said"), [("echo '22_1|RUNNING'", "22_1|RUNNING\n"), ("exit 1", "22_1|PENDING\n")]
+)
+def test_status_comes_from_sacct_or_without_accounting_from_squeue(tmp_path, accounting, said):
+    command(tmp_path, "sacct", accounting)
+    command(tmp_path, "squeue", "echo '22_1|PENDING'")
+    wrapper = REPOSITORY / "slurm/bin/sacct"
+    done = subprocess.run([wrapper, *STATUS], capture_output=True, text=True, env=with_commands(tmp_path))
+    assert (done.returncode, done.stdout) == (0, said)
+    first, *rest = calls(tmp_path)
+    assert "--format=JobID,State" in first, "an array's tasks by the names that Snakemake gave them"
+    assert len(rest) == (accounting == "exit 1") and all("--name spd_a" in line for line in rest)
+
+
 def test_cancel_takes_only_this_folders_jobs_and_waits(tmp_path):
     here = tmp_path / "here"
     here.mkdir()
