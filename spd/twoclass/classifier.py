@@ -1,0 +1,25 @@
+"""The classifier: a backbone with a 2-way head."""
+
+import torch
+from torch import Tensor, nn
+
+from spd.backbones.architectures import feature_dim, pooled
+
+
+class Classifier(nn.Module):
+    """x (B, 3, H, W), normalised -> (B,) log-odds of "anomalous": the difference of the head's two logits.
+
+    The 2-way cross-entropy is the binary cross-entropy of this difference. The head is drawn from torch's
+    global generator.
+    """
+
+    def __init__(self, backbone: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(feature_dim(backbone), 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = pooled(self.backbone, x)  # (B, C)
+        with torch.autocast(x.device.type, enabled=False):
+            normal, anomalous = self.head(features.float()).unbind(1)
+        return anomalous - normal
