@@ -15,6 +15,7 @@ rule detect:
         f"{RESULTS}/logs/detect/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/detect/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
+    priority: 1  # before further features are made, so that temporary ones go soon
     threads: experiment.compute.threads
     resources:
         # Not a param: where features are copied to changes no number.
