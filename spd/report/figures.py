@@ -158,26 +158,22 @@ def pretraining_curves(
     `cos_minus`. The spread of the embedding is std * sqrt(d) of unit vectors: 1 spread, 0 collapsed.
     """
     with _style():
-        figure = Figure(figsize=(12, 3.8), layout="constrained")
+        figure = Figure(figsize=(14, max(3.8, 0.8 + 0.21 * len(histories))), layout="constrained")
         loss, spread, cosine = figure.subplots(1, 3)
+        # The line's style tells the two cosines apart, so that colours alone must tell the pre-trainings.
+        colours = COLOURS if len(histories) <= len(COLOURS) else matplotlib.colormaps["tab20"].colors
         for i, (label, lines) in enumerate(histories.items()):
-            lines = list(lines)
+            lines, look = list(lines), {"color": colours[i % len(colours)], "linewidth": 1.3}
             for place, key in ((loss, "loss"), (spread, "embedding_std")):
-                place.plot(*_series(lines, key), label=label, **_line(i))
+                place.plot(*_series(lines, key), label=label, **look)
             for key, style in (("cos_plus", "-"), ("cos_minus", "--")):
-                steps, values = _series(lines, key)
-                if steps:
-                    word = "+" if key == "cos_plus" else "−"
-                    place = {"label": f"{label}, z{word}", "color": COLOURS[i % len(COLOURS)]}
-                    cosine.plot(steps, values, linestyle=style, linewidth=1.3, **place)
+                cosine.plot(*_series(lines, key), linestyle=style, **look)
         loss.set(title="loss", xlabel="step")
         spread.set(title="embedding std · √d (0: collapsed)", xlabel="step")
         spread.set_ylim(0, max(1.05, spread.get_ylim()[1]))
-        cosine.set(title="cos(z, z⁺) and cos(z, z⁻)", xlabel="step")
-        loss.legend(fontsize=7)
-        if cosine.get_legend_handles_labels()[0]:
-            cosine.legend(fontsize=7)
-        else:
+        cosine.set(title="cos(z, z⁺) solid, cos(z, z⁻) dashed", xlabel="step")
+        figure.legend(*loss.get_legend_handles_labels(), fontsize=8, loc="outside right upper", frameon=False)
+        if not any(len(line.get_xdata()) for line in cosine.lines):
             cosine.text(0.5, 0.5, "none with SPD", ha="center", transform=cosine.transAxes)
         figure.suptitle(title, fontsize=11)
         return _save(figure, path)
