@@ -15,6 +15,7 @@ from spd.detectors.coreset import _largest, squared_distance
 from spd.detectors.threads import use_torch_threads
 
 _ROWS = 256  # queries of one filter product
+_NARROW = 256  # channels below which `auto` prefers faiss on a CPU
 _SPARE = 8  # more neighbours than asked for, from faiss, against its float32 rounding
 
 
@@ -114,9 +115,13 @@ class Neighbours:
         self.device = torch.device(device)
         self.index = None
         if search == "auto":
-            # Without native bfloat16 faiss is faster than our float32 filter (benchmarks/knn.py).
-            plain = self.device.type == "cpu" and filter_dtype(filter, self.device) == torch.float32
-            search = "faiss" if plain and find_spec("faiss") else "torch"
+            # On a CPU faiss is faster than our filter in float32, and than any filter on few channels, where
+            # the scan beside the product is what costs (benchmarks/knn.py).
+            narrow = self.bank.shape[1] < _NARROW
+            slow = self.device.type == "cpu" and (
+                narrow or filter_dtype(filter, self.device) == torch.float32
+            )
+            search = "faiss" if slow and find_spec("faiss") else "torch"
         if search == "faiss":
             try:
                 import faiss

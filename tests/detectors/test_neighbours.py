@@ -54,3 +54,11 @@ def test_missing_faiss_says_what_to_install(monkeypatch):
 def test_more_neighbours_than_the_bank_holds():
     with pytest.raises(ValueError, match="4 neighbours asked of a memory of 3"):
         Neighbours(np.zeros((3, 4), np.float32))(np.zeros((1, 4), np.float32), 4)
+
+
+def test_auto_takes_the_faster_library():
+    pytest.importorskip("faiss")
+    bank = np.random.default_rng(0).normal(size=(20, 300)).astype(np.float32)
+    assert Neighbours(bank, filter="bfloat16").index is None
+    assert Neighbours(bank, filter="float32").index is not None
+    assert Neighbours(bank[:, :200], filter="bfloat16").index is not None
