@@ -11,18 +11,10 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SCRIPTS = REPOSITORY / "workflow_scripts"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-launch, staging = load("launch"), load("staging")
+SCRIPTS = Path(__file__).resolve().parents[2] / "workflow_scripts"
+spec = importlib.util.spec_from_file_location("launch", SCRIPTS / "launch.py")
+launch = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(launch)
 
 
 def command(folder, name, body):
@@ -158,98 +150,3 @@ def test_several_nodes_without_slurm_or_in_an_array_are_refused(monkeypatch, env
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=named):
         launch.launch(lambda: None, "train.py", nodes=2, gpus=8)
-
-
-def test_submission_waits_while_slurmctld_is_away(tmp_path):
-    command(tmp_path, "sleep", "")
-    answer = "Batch job submission failed: Unable to contact slurm controller (connect failure)"
-    third = f"[ $(grep -c ^sbatch {tmp_path}/calls.txt) -ge 3 ]"
-    command(tmp_path, "sbatch", f'{third} || {{ echo "{answer}" >&2; exit 1; }}\ncat\necho 7')
-    wrapper = REPOSITORY / "slurm/bin/sbatch"
-    path = f"{wrapper.parent}{os.pathsep}{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path}
-    done = subprocess.run(
-        [wrapper, "--parsable", "/dev/stdin"],
-        input="#!/bin/sh",
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert (done.returncode, done.stdout) == (0, "#!/bin/sh\n7\n")
-    assert calls(tmp_path) == ["sbatch --parsable /dev/stdin", "sleep 10"] * 2 + [
-        "sbatch --parsable /dev/stdin"
-    ]
-
-
-def test_refused_submission_is_not_repeated(tmp_path):
-    command(tmp_path, "sbatch", 'echo "invalid partition specified: x" >&2; exit 1')
-    wrapper = REPOSITORY / "slurm/bin/sbatch"
-    done = subprocess.run(
-        [wrapper, "--wrap=true"], capture_output=True, text=True, env=with_commands(tmp_path)
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "invalid partition specified: x\n")
-    assert len(calls(tmp_path)) == 1
-
-
-STATUS = ["-X", "--parsable2", "--noheader", "--format=JobIdRaw,State", "--endtime", "now", "--name", "spd_a"]
-
-
-@pytest.mark.parametrize(
-    ("accounting", "said"), [("echo '22_1|RUNNING'", "22_1|RUNNING\n"), ("exit 1", "22_1|PENDING\n")]
-)
-def test_status_comes_from_sacct_or_without_accounting_from_squeue(tmp_path, accounting, said):
-    command(tmp_path, "sacct", accounting)
-    command(tmp_path, "squeue", "echo '22_1|PENDING'")
-    wrapper = REPOSITORY / "slurm/bin/sacct"
-    done = subprocess.run([wrapper, *STATUS], capture_output=True, text=True, env=with_commands(tmp_path))
-    assert (done.returncode, done.stdout) == (0, said)
-    first, *rest = calls(tmp_path)
-    assert "--format=JobID,State" in first, "an array's tasks by the names that Snakemake gave them"
-    assert len(rest) == (accounting == "exit 1") and all("--name spd_a" in line for line in rest)
-
-
-def test_cancel_takes_only_this_folders_jobs_and_waits(tmp_path):
-    here = tmp_path / "here"
-    here.mkdir()
-    lines = f"1|spd_a|{here}\\n2|spd_b|/elsewhere\\n3|other|{here}\\n4_2|spd_a|{here}\\n"
-    command(
-        tmp_path, "squeue", f'[ $(grep -c ^squeue {tmp_path}/calls.txt) -lt 4 ] && printf "{lines}"; true'
-    )
-    command(tmp_path, "scancel", "")
-    command(tmp_path, "sleep", "")
-    subprocess.run([REPOSITORY / "slurm/cancel.sh"], cwd=here, env=with_commands(tmp_path), check=True)
-    assert [line for line in calls(tmp_path) if not line.startswith("squeue")] == [
-        "scancel 1 4_2",
-        "sleep 2",
-        "sleep 2",
-    ]
-
-
-def test_a_staged_file_is_a_copy_on_the_nodes_disk_that_does_not_stay(tmp_path, monkeypatch):
-    source = tmp_path / "features.safetensors"
-    source.write_bytes(b"features")
-    monkeypatch.setenv("NODE_DISK", str(tmp_path / "disk"))
-    with staging.staged(source, "$NODE_DISK") as path:
-        assert path.parent.parent == tmp_path / "disk"
-        assert path.read_bytes() == b"features"
-    assert list((tmp_path / "disk").iterdir()) == []
-
-
-def test_what_finds_no_room_is_read_where_it_lies(tmp_path, monkeypatch, capsys):
-    source = tmp_path / "features.safetensors"
-    source.write_bytes(b"features")
-    monkeypatch.setattr(staging.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 3}))
-    with staging.staged(source, str(tmp_path / "disk")) as path:
-        assert path == source
-    assert "is read where it lies" in capsys.readouterr().err
-    with staging.staged(source, None) as path:
-        assert path == source
-
-
-def test_scratch_with_an_unset_variable_names_the_key(tmp_path, monkeypatch):
-    monkeypatch.delenv("NO_SUCH_DISK", raising=False)
-    with (
-        pytest.raises(ValueError, match=r"compute\.scratch.*NO_SUCH_DISK"),
-        staging.staged(tmp_path, "$NO_SUCH_DISK/x"),
-    ):
-        pass

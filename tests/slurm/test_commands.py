@@ -1,0 +1,91 @@
+"""slurm/bin and slurm/cancel.sh, with Slurm's commands replaced by scripts that note their calls."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def command(folder, name, body):
+    """A stand-in for a command, that appends its arguments to calls.txt."""
+    path = folder / name
+    path.write_text(f'#!/bin/bash\necho "{name} $*" >> {folder}/calls.txt\n{body}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def with_commands(folder, **environment):
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", **environment}
+
+
+def calls(folder):
+    path = folder / "calls.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_submission_waits_while_slurmctld_is_away(tmp_path):
+    command(tmp_path, "sleep", "")
+    answer = "Batch job submission failed: Unable to contact slurm controller (connect failure)"
+    third = f"[ $(grep -c ^sbatch {tmp_path}/calls.txt) -ge 3 ]"
+    command(tmp_path, "sbatch", f'{third} || {{ echo "{answer}" >&2; exit 1; }}\ncat\necho 7')
+    wrapper = REPOSITORY / "slurm/bin/sbatch"
+    path = f"{wrapper.parent}{os.pathsep}{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(
+        [wrapper, "--parsable", "/dev/stdin"],
+        input="#!/bin/sh",
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert (done.returncode, done.stdout) == (0, "#!/bin/sh\n7\n")
+    assert calls(tmp_path) == ["sbatch --parsable /dev/stdin", "sleep 10"] * 2 + [
+        "sbatch --parsable /dev/stdin"
+    ]
+
+
+def test_refused_submission_is_not_repeated(tmp_path):
+    command(tmp_path, "sbatch", 'echo "invalid partition specified: x" >&2; exit 1')
+    wrapper = REPOSITORY / "slurm/bin/sbatch"
+    done = subprocess.run(
+        [wrapper, "--wrap=true"], capture_output=True, text=True, env=with_commands(tmp_path)
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "invalid partition specified: x\n")
+    assert len(calls(tmp_path)) == 1
+
+
+STATUS = ["-X", "--parsable2", "--noheader", "--format=JobIdRaw,State", "--endtime", "now", "--name", "spd_a"]
+
+
+@pytest.mark.parametrize(
+    ("accounting", "said"), [("echo '22_1|RUNNING'", "22_1|RUNNING\n"), ("exit 1", "22_1|PENDING\n")]
+)
+def test_status_comes_from_sacct_or_without_accounting_from_squeue(tmp_path, accounting, said):
+    command(tmp_path, "sacct", accounting)
+    command(tmp_path, "squeue", "echo '22_1|PENDING'")
+    wrapper = REPOSITORY / "slurm/bin/sacct"
+    done = subprocess.run([wrapper, *STATUS], capture_output=True, text=True, env=with_commands(tmp_path))
+    assert (done.returncode, done.stdout) == (0, said)
+    first, *rest = calls(tmp_path)
+    assert "--format=JobID,State" in first, "an array's tasks by the names that Snakemake gave them"
+    assert len(rest) == (accounting == "exit 1") and all("--name spd_a" in line for line in rest)
+
+
+def test_cancel_takes_only_this_folders_jobs_and_waits(tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    lines = f"1|spd_a|{here}\\n2|spd_b|/elsewhere\\n3|other|{here}\\n4_2|spd_a|{here}\\n"
+    command(
+        tmp_path, "squeue", f'[ $(grep -c ^squeue {tmp_path}/calls.txt) -lt 4 ] && printf "{lines}"; true'
+    )
+    command(tmp_path, "scancel", "")
+    command(tmp_path, "sleep", "")
+    subprocess.run([REPOSITORY / "slurm/cancel.sh"], cwd=here, env=with_commands(tmp_path), check=True)
+    assert [line for line in calls(tmp_path) if not line.startswith("squeue")] == [
+        "scancel 1 4_2",
+        "sleep 2",
+        "sleep 2",
+    ]
