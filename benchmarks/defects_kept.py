@@ -97,10 +97,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace this section of docs/detectors.md")
     arguments = parser.parse_args()
     geometry = GeometryOptions(resize=arguments.resize, mode="short", crop=arguments.crop)
-    manifests = {Path(path).parent.name: read(path) for path in arguments.manifests}
+    found = {path: read(path) for path in arguments.manifests}
+    manifests = {m.meta.get("dataset") or Path(path).parent.name: m for path, m in found.items()}
     tiles = Path(os.environ.get("SPD_DATA", "")) / "magnetic_tile"
     if tiles.is_dir():
-        manifests["magnetic_tile"] = read_dataset(
+        manifests["magnetic tiles"] = read_dataset(
             "split_csv", tiles, "1cls", csv="split_csv/1cls.csv", mask_threshold=127
         )
     if not manifests:

@@ -14,5 +14,5 @@ class FeatureOptions(Options):
     """Images per forward pass."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network; features are stored as float32 either way. `bfloat16` is several times
-    faster on processors and GPUs with bfloat16 units, and changes the features by one to a few
-    per cent (benchmarks/features.py)."""
+    faster on processors and GPUs with bfloat16 units. It changes the features by 1 to 9 per cent and metrics
+    by up to two points (docs/performance.md), as much as pre-trainings differ: one table, one precision."""
