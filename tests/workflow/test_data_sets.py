@@ -74,7 +74,7 @@ def workspace(tmp_path_factory):
 
 
 def run(workspace, *targets, **dataset):
-    visa = {"name": "VisA", "facts": "visa", "objects": ["candle"], **dataset}
+    visa = {"name": "VisA", "facts": "visa", "objects": ["candle"], "notice": "Ask its owners.", **dataset}
     visa["archive"] = {"file": "visa.tar"}
     mine = {
         "datasets": {"visa": visa},
@@ -100,6 +100,7 @@ def test_from_archive_to_overview(workspace):
     assert failed and not list(tables.glob("*")), output
     assert "empty mask: candle/Data/Masks/Anomaly/000.png" in output
     assert "`datasets.visa.accept`" in output and "`datasets.visa.checks: warn`" in output
+    assert output.count("Ask its owners.") == 1
 
     # Accepted by its path. Every file is looked at once for all three setups, and was already.
     accept = ["candle/Data/Masks/Anomaly/000.png"]
