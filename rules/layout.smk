@@ -8,6 +8,7 @@ from urllib.parse import quote
 from spd.datasets.fingerprint import folder_fingerprint
 from spd.datasets.options import expand as expand_path
 from spd.names import Names
+from spd.twoclass.runs import Run, runs
 
 
 def stage_code(rule_name):
@@ -185,11 +186,29 @@ def stages(name):
     return list(row.source.stages if row.source else experiment.backbones[row.backbone].stages)
 
 
+# --- 2-class: what one job trains for one backbone and part of a data set ----------------------------
+
+TWO_CLASS_RUNS = {  # setup -> names of the runs of each object
+    "2cls_fewshot": [str(run) for run in runs(experiment.fewshot.shots, experiment.fewshot.draws)],
+    "2cls_highshot": [str(Run())],
+}
+
 # --- cells: one detector, one profile, one backbone, one part of a data set --------------------------
 
 
 def cell_paths(table):
     """The cells of a table, in its rows' order."""
+    if table.setup in TWO_CLASS_RUNS:
+        return [
+            f"{RESULTS}/cells/{dataset}/{table.setup}/{detector}-{profile}/{part}/{name}-seed{seed}/{run}.json"
+            for name in table.rows
+            for seed in experiment.pretrainings[name].seeds
+            for profile in table.profiles
+            for detector in ("classifier", "unet")
+            for dataset in table.datasets
+            for part in parts(dataset)
+            for run in TWO_CLASS_RUNS[table.setup]
+        ]
     return [
         f"{RESULTS}/cells/{dataset}/{table.setup}/{table.detector}-{profile}/{part}/{name}-seed{seed}.json"
         for name in table.rows
@@ -210,7 +229,7 @@ def geometry_of(wc):
 
 def place(cell):
     """The wildcards that a detector's cell was made with."""
-    dataset, setup, run, part, name = Path(cell).relative_to(f"{RESULTS}/cells").parts
+    dataset, setup, run, part, name, *_ = Path(cell).relative_to(f"{RESULTS}/cells").parts
     pretraining, _, seed = name.removesuffix(".json").rpartition("-seed")
     detector, _, profile = run.partition("-")
     return SimpleNamespace(
@@ -242,6 +261,8 @@ def records():
     read += [(experiment.corpus.dataset, "1cls")] if trains() else []
     made += [f"{RESULTS}/records/examined/{name}.json" for name, _ in read]
     made += [f"{RESULTS}/records/manifests/{name}-{setup}.json" for name, setup in read]
+    few = [table for table in experiment.tables.values() if table.setup == "2cls_fewshot"]
+    made += [f"{RESULTS}/records/draws/{dataset}.json" for table in few for dataset in table.datasets]
     made += [f"{RESULTS}/records/corpus.json"] if trains() else []
     for name, seed in used_backbones():
         source = experiment.pretrainings[name].source
@@ -250,14 +271,15 @@ def records():
         made.append(f"{RESULTS}/records/backbones/{name}-seed{seed}.json")
     for table in experiment.tables.values():
         for cell in cell_paths(table):
-            if table.detector is not None:
-                at = place(cell)
-                images = f"{at.dataset}-{at.setup}-{geometry_of(at)}-{at.part}"
-                made.append(f"{RESULTS}/records/images/{images}.json")
-                made.append(f"{RESULTS}/records/features/{images}-{at.pretraining}-seed{at.seed}.json")
-            made.append(
-                f"{RESULTS}/records/cells/{'-'.join(Path(cell).relative_to(f'{RESULTS}/cells').parts)}"
-            )
+            at = Path(cell).relative_to(f"{RESULTS}/cells").parts
+            wc = place(cell)
+            images = f"{wc.dataset}-{wc.setup}-{geometry_of(wc)}-{wc.part}"
+            made.append(f"{RESULTS}/records/images/{images}.json")
+            if table.setup in TWO_CLASS_RUNS:  # one record for all runs of a job
+                made.append(f"{RESULTS}/records/finetune/{'-'.join(at[:-1])}.json")
+                continue
+            made.append(f"{RESULTS}/records/features/{images}-{wc.pretraining}-seed{wc.seed}.json")
+            made.append(f"{RESULTS}/records/cells/{'-'.join(at)}")
     made += [
         f"{RESULTS}/records/tables/{name}.json" for name in ["dataset_overview", *experiment.tables, "claims"]
     ]

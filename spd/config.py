@@ -23,6 +23,7 @@ from spd.images.options import GeometryOptions
 from spd.methods.options import Recipe, SPDOptions
 from spd.options import Options
 from spd.report.options import TableOptions
+from spd.twoclass.options import ClassifierOptions, FewShotOptions, UNetOptions
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
 """A name that becomes a folder: letters, digits, `_` and `.`."""
@@ -86,11 +87,25 @@ class PatchCoreProfile(Profile):
     """PatchCore's own options."""
 
 
+class ClassifierProfile(Profile):
+    options: ClassifierOptions = ClassifierOptions()
+    """The classifier's training."""
+
+
+class UNetProfile(Profile):
+    options: UNetOptions = UNetOptions()
+    """The U-Net's training."""
+
+
 class DetectorOptions(Options):
     padim: dict[Name, PaDiMProfile] = Field(default_factory=dict)
     """Profiles of PaDiM by name."""
     patchcore: dict[Name, PatchCoreProfile] = Field(default_factory=dict)
     """Profiles of PatchCore by name."""
+    classifier: dict[Name, ClassifierProfile] = Field(default_factory=dict)
+    """Profiles of the 2-class classifier by name; a 2-class table reads the one of its name."""
+    unet: dict[Name, UNetProfile] = Field(default_factory=dict)
+    """Profiles of the 2-class U-Net by name; a 2-class table reads the one of its name."""
 
 
 class ArchitectureOptions(Options):
@@ -174,6 +189,8 @@ class Config(Options):
     """How features are extracted."""
     detectors: DetectorOptions
     """Named profiles of each detector."""
+    fewshot: FewShotOptions = FewShotOptions()
+    """The draws of the setup 2cls_fewshot."""
     dataset_overview: OverviewOptions
     """The table of what was found in each data set."""
     tables: dict[Name, TableOptions]

@@ -27,12 +27,14 @@ DISTINCT = (
     "tables.*.profiles",
     "tables.*.rows",
     "tables.*.metrics",
+    "fewshot.shots",
 )
 
 TAKEN = (
     *("all", "tables", "dataset_overview", "claims", "qualitative", "site", "mechanism", "plan", "preflight"),
     *("verify", "mlflow", "mlflow_sync", "demo_archive", "download", "unpack", "examine", "manifest"),
-    *("images", "corpus", "pretrain", "import_backbone", "features", "detect", "finetune"),
+    *("images", "corpus", "pretrain", "import_backbone", "features", "detect", "draws", "finetune_fewshot"),
+    "finetune_highshot",
 )
 """Rules and targets of the workflow, which no table may be named after."""
 
@@ -86,10 +88,11 @@ def _table(content: Mapping[str, Any], at: str, table: Mapping[str, Any]) -> Ite
             yield from unknown(f"{at}.setup", setup, f"setup of {name}", setups)
     detector = table.get("detector")
     detectors = _mapping(content.get("detectors"))
-    if isinstance(detector, str) and detector in detectors:
+    two_class = ("classifier", "unet") if setup != "1cls" else ()
+    for used in (detector,) if isinstance(detector, str) else two_class:
         profiles = table.get("profiles", ["paper"])
-        for name in profiles if isinstance(profiles, list | tuple) else []:
-            yield from unknown(f"{at}.profiles", name, f"{detector} profile", _mapping(detectors[detector]))
+        for name in profiles if used in detectors and isinstance(profiles, list | tuple) else []:
+            yield from unknown(f"{at}.profiles", name, f"{used} profile", _mapping(detectors[used]))
 
 
 def _data_sets(content: Mapping[str, Any]) -> Iterator[str]:

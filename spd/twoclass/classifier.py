@@ -1,9 +1,9 @@
 """The classifier: a backbone with a 2-way head."""
 
-import torch
 from torch import Tensor, nn
 
 from spd.backbones.architectures import feature_dim, pooled
+from spd.losses.precision import at_least_float32
 
 
 class Classifier(nn.Module):
@@ -20,6 +20,5 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = pooled(self.backbone, x)  # (B, C)
-        with torch.autocast(x.device.type, enabled=False):
-            normal, anomalous = self.head(features.float()).unbind(1)
+        normal, anomalous = at_least_float32(self.head.forward)(features).unbind(1)
         return anomalous - normal

@@ -9,6 +9,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
 from spd.backbones.architectures import is_resnet
+from spd.losses.precision import at_least_float32
 
 _STRIDES = (2, 4, 8, 16, 32)
 
@@ -37,8 +38,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         decoded = self.decoder(pyramid(self.encoder, x))  # (B, C, H, W)
-        with torch.autocast(x.device.type, enabled=False):
-            return self.segmentation_head(decoded.float())[:, 0]
+        return at_least_float32(self.segmentation_head.forward)(decoded)[:, 0]
 
 
 def pyramid(backbone: nn.Module, x: Tensor) -> list[Tensor]:

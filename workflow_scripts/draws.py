@@ -1,0 +1,28 @@
+"""Writes the images of every few-shot draw of a data set."""
+
+from pathlib import Path
+
+from job import running
+
+with running(snakemake):
+    from spd.datasets.manifest import read
+    from spd.provenance import code_version
+    from spd.records import write_record
+    from spd.twoclass.draws import write_draws
+
+    fewshot = snakemake.params.fewshot
+    manifest = read(snakemake.input[0])
+    write_draws(manifest, fewshot["shots"], fewshot["draws"], snakemake.output.csv)
+    write_record(
+        snakemake.output.record,
+        key=f"draws/{snakemake.wildcards.dataset}",
+        experiment="data sets",
+        name=f"{snakemake.params.dataset} few-shot draws",
+        params={"dataset": snakemake.params.dataset, **fewshot, "split_hash": manifest.split_hash},
+        metrics={},
+        provenance={
+            "data_fingerprint": manifest.meta["fingerprint"],
+            **code_version(Path(snakemake.scriptdir) / "draws.py"),
+        },
+        artifacts=(snakemake.output.csv,),
+    )
