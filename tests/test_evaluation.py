@@ -213,6 +213,7 @@ def squares(tmp_path_factory):
     [
         ("timm:vit_tiny_patch16_224", ("blocks.0", "blocks.1", "blocks.2")),
         ("timm:tf_efficientnet_lite0", ("blocks.1", "blocks.2", "blocks.4")),
+        ("torchvision:efficientnet_b0", ("features.2", "features.3", "features.5")),
         ("resnet10_w16", ("layer2", "layer3", "layer4")),
     ],
 )

@@ -1,10 +1,12 @@
-"""Architectures by name: torchvision's ResNets, narrow ones with the same keys, and everything in timm."""
+"""Architectures by name: torchvision's ResNets, narrow ones with the same keys, and everything in torchvision
+and timm."""
 
 import difflib
 import re
 
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -41,7 +43,8 @@ def build(architecture: str, *, zero_init_residual: bool = False, num_classes: i
     """A freshly initialised network, weights drawn from torch's global generator.
 
     `architecture`: `resnet10|18|34|50|101` or `wide_resnet50_2`, optionally with `_w<channels>` (a multiple
-    of 4, at most 64) for a narrow stem, or `timm:<name>`. With `num_classes` 0 there is no classifier:
+    of 4, at most 64) for a narrow stem, `torchvision:<name>` (any of its classifiers) or `timm:<name>`.
+    With `num_classes` 0 there is no classifier:
     `model(x)` gives pooled features (B, C). `zero_init_residual` starts every residual branch at zero
     (ResNets only; timm's models keep timm's own initialisation). Raises ValueError for an unknown name, with
     the nearest known one.
@@ -54,11 +57,14 @@ def build(architecture: str, *, zero_init_residual: bool = False, num_classes: i
             )
         return timm.create_model(name, pretrained=False, num_classes=num_classes)
 
+    if architecture.startswith("torchvision:"):
+        return _torchvision(architecture.removeprefix("torchvision:"), num_classes)
+
     match = re.fullmatch(r"(.+?)(?:_w(\d+))?", architecture)
     if match is None or match[1] not in _LAYERS:
         raise ValueError(
             f"unknown architecture {architecture!r}{_nearest(architecture, _LAYERS)} "
-            f"(known: {', '.join(_LAYERS)}, each also with _w<channels>, and timm:<name>)"
+            f"(known: {', '.join(_LAYERS)}, each also with _w<channels>, torchvision:<name> and timm:<name>)"
         )
     block, layers, width_per_group = _LAYERS[match[1]]
     options = {
@@ -80,6 +86,18 @@ def build(architecture: str, *, zero_init_residual: bool = False, num_classes: i
     return model
 
 
+def _torchvision(name: str, num_classes: int) -> nn.Module:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ValueError(f"unknown architecture 'torchvision:{name}'{_nearest(name, known, 'torchvision:')}")
+    if num_classes:
+        return torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    model = torchvision.models.get_model(name, weights=None)
+    head = next(part for part in ("fc", "classifier", "head", "heads") if hasattr(model, part))
+    setattr(model, head, nn.Identity())
+    return model
+
+
 def is_resnet(model: nn.Module) -> bool:
     """Whether the model is one of torchvision's ResNet class (narrow ones included)."""
     return isinstance(model, ResNet)
@@ -92,6 +110,10 @@ def feature_dim(model: nn.Module) -> int:
             model.layer4[-1].bn3.num_features
             if hasattr(model.layer4[-1], "bn3")
             else model.layer4[-1].bn2.num_features
+        )
+    if not hasattr(model, "head_hidden_size"):
+        raise ValueError(
+            f"torchvision's {type(model).__name__} cannot be pre-trained here; timm:<name> has the same kinds"
         )
     return model.head_hidden_size
 

@@ -33,8 +33,8 @@ class BackboneOptions(Options):
     repository writes it."""
     architecture: str = "resnet50"
     """`resnet10`, `resnet18`, `resnet34`, `resnet50`, `resnet101`, `wide_resnet50_2`, each also with
-    `_w<channels>` for a narrower stem (`resnet18_w16`), or `timm:<name>`. For `file` the file says it
-    itself."""
+    `_w<channels>` for a narrower stem (`resnet18_w16`), `torchvision:<name>` or `timm:<name>`.
+    For `file` the file says it itself."""
     checkpoint: str | None = None
     """Path of the weights; needed by every source but `random` and `lite0`."""
     mean: tuple[float, float, float] | None = None

@@ -64,3 +64,44 @@ def test_transformer_takes_another_image_size():
 def test_unknown_stages_are_answered_with_the_known(stages):
     with pytest.raises(ValueError, match="layer1, layer2, layer3, layer4"):
         StageNetwork(build("resnet10_w16"), stages)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "shape"),
+    [
+        ("vgg11_bn", "features.7", (2, 128, 16, 16)),
+        ("efficientnet_b0", "features.3", (2, 40, 8, 8)),
+        ("regnet_y_400mf", "trunk_output.block2", (2, 104, 8, 8)),
+        ("shufflenet_v2_x0_5", "stage3", (2, 96, 4, 4)),
+        ("swin_t", "features.3", (2, 192, 8, 8)),
+    ],
+)
+def test_torchvisions_other_classifiers(name, stage, shape):
+    """The map of a hook on the whole network; nothing behind it is kept."""
+    torch.manual_seed(0)
+    model, x, kept = build(f"torchvision:{name}").eval(), _input(64), []
+    model.get_submodule(stage).register_forward_hook(lambda module, inputs, output: kept.append(output))
+    with torch.no_grad():
+        model(x)
+        network = StageNetwork(model, [stage])
+        maps = network(x)[stage]
+    want = kept[0].permute(0, 3, 1, 2) if name == "swin_t" else kept[0]
+    assert maps.shape == shape and torch.equal(maps, want)
+    assert stage in stage_names(model)
+    assert sum(p.numel() for p in network.parameters()) < sum(p.numel() for p in model.parameters())
+
+
+def test_torchvisions_vision_transformer():
+    torch.manual_seed(0)
+    model, tokens, stage = build("torchvision:vit_b_32").eval(), [], "encoder.layers.encoder_layer_0"
+    x = _input(224)
+    model.get_submodule(stage).register_forward_hook(lambda module, inputs, output: tokens.append(output))
+    with torch.no_grad():
+        model(x)
+        maps = StageNetwork(model, [stage])(x)[stage]
+    assert torch.equal(maps, tokens[0][:, 1:].transpose(1, 2).reshape(2, 768, 7, 7))
+
+
+def test_a_torchvision_model_without_the_stage_lists_those_it_has():
+    with pytest.raises(ValueError, match=r"no stage layer1; the backbone has features\.0, features\.1"):
+        StageNetwork(build("torchvision:vgg11_bn"), ["layer1"])
