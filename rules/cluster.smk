@@ -2,6 +2,7 @@
 
 import os
 
-if workflow.non_local_exec and workflow.is_main_process:
-    # An sbatch that waits while slurmctld is away, and a sacct that needs no accounting, come first.
+if workflow.is_main_process:
+    # An sbatch that waits while slurmctld is away, and a sacct that needs no accounting, come first. Whether this
+    # run submits anything is not known yet; for one that does not it changes nothing.
     os.environ["PATH"] = f"{HERE / 'slurm/bin'}{os.pathsep}{os.environ['PATH']}"
