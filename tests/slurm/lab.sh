@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real Slurm of two nodes with fake GPUs on one machine, for tests: no systemd, no cgroups.
 #
+#   lab.sh install     Slurm from Debian packages, where it is missing
 #   lab.sh start       install what is missing (Debian packages), write the configuration, start
 #   lab.sh stop        end every daemon that was started here, remove the configuration
 #   lab.sh away        end slurmctld, as when its machine is down;  lab.sh back  starts it again
@@ -207,8 +208,9 @@ start() {
 
 case ${1:-} in
   start) start ;;
+  install) install_packages ;;
   stop) stop ;;
   away) kill "$(cat "$LAB/run/slurmctld.pid")" ;;
   back) slurmctld -f "$CONF/slurm.conf" ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
