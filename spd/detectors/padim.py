@@ -123,7 +123,9 @@ class PaDiM:
 
         Positions are factorised anew at every call and for every `batch` images (default: as many as take
         1 GiB), so give all test images at once. `report` then holds the solver, the measured and estimated
-        relative error against float64, and the number of positions that needed float64.
+        relative error against float64, and the number of positions that needed float64. Raises ValueError
+        for other stages or shapes than were fitted, MemoryError before it starts if the estimate exceeds the
+        limit.
         """
         options = self.options
         for stage in self.stages:
@@ -136,6 +138,14 @@ class PaDiM:
         h, w = self._finest
         per_image = sum(4 * h * w * self._width((h, w)) for h, w in self._grids)
         batch = batch or max(1, 2**30 // per_image)
+        # Training vectors are held already: they count where a limit is given, not where memory is asked.
+        held = 0 if options.memory_gib is None else self._pyramid.n * per_image
+        check_memory(
+            "PaDiM",
+            held + min(t, batch) * per_image * 1.1 + 4 * t * (h * w + size[0] * size[1]) + 4 * _BLOCK_BYTES,
+            options.memory_gib,
+            "`dim`, the number of stages, the image size, or `batch`",
+        )
         scores = np.empty((t, h, w), np.float32)
         self.report = {}
         for start in range(0, t, batch):

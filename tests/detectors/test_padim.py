@@ -141,3 +141,7 @@ def test_clear_errors():
         fitted.score({**train, "layer2": train["layer2"][:, :-1]}, (8, 8))
     with pytest.raises(MemoryError, match="lower `dim`"):
         PaDiM(PaDiMOptions(memory_gib=1e-3)).fit(train)
+    many = {k: np.repeat(v, 80, axis=0) for k, v in train.items()}
+    limited = PaDiM(PaDiMOptions(memory_gib=0.13)).fit(train)  # enough for the fit, not for 400 large maps
+    with pytest.raises(MemoryError, match=r"lower `dim`.*`batch`"):
+        limited.score(many, (512, 512))
