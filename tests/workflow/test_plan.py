@@ -25,6 +25,13 @@ def test_one_table_alone_trains_its_own_rows(workspace, overlay):
     assert {"padim_1class", "site", "mlflow_sync"}.isdisjoint(planned)
 
 
+def test_features_are_a_target_of_their_own(workspace):
+    target = "results/paper/features/visa/1cls/crop224/candle/sup-seed0.safetensors"
+    planned = workspace.planned(target, config={}, preset="paper")
+    assert (planned["pretrain"], planned["images"], planned["features"]) == (1, 1, 1)
+    assert "detect" not in planned
+
+
 def test_wrong_key_stops_before_any_job_without_a_traceback(workspace):
     done = workspace.snakemake(config={"tables": {"padim_1class": {"capton": "x"}}})
     output = done.stdout + done.stderr
