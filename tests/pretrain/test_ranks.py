@@ -6,9 +6,9 @@ import pytest
 import torch
 
 CASES = [
-    "simsiam base",
-    *(f"{method} spd" for method in ("simsiam", "moco", "simclr", "supervised")),
+    *(f"{method} {spd}" for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
     *(f"moco {spd}" for spd in ("cutpaste", "xent", "image", "both")),
+    *("simsiam both", "simsiam xent", "simclr xent", "simclr image", "supervised image"),
     "ntxent base",
 ]
 

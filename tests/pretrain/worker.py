@@ -26,11 +26,13 @@ RESUMED = [
     ("simsiam", "xent"),
 ]
 RANKED = [
-    ("simsiam", "base"),
-    *((method, "spd") for method in ("simsiam", "moco", "simclr", "supervised")),
-    *(
-        ("moco", spd) for spd in ("cutpaste", "xent", "image", "both")
-    ),  # the method with the fewest collectives
+    *((method, spd) for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
+    *(("moco", spd) for spd in ("cutpaste", "xent", "image", "both")),  # the fewest collectives
+    ("simsiam", "both"),
+    ("simsiam", "xent"),
+    ("simclr", "xent"),
+    ("simclr", "image"),
+    ("supervised", "image"),
     ("ntxent", "base"),
 ]
 # Large enough that BatchNorm is well conditioned: with 4 values a channel, a difference of 1e-16 grows to
@@ -101,7 +103,7 @@ def resume(folder):
             small_runs.train(folder, recipe, spd=SPD[spd])
 
         def be_terminated(folder=terminated, method=method, spd=spd):
-            die_before(2, signal.SIGTERM)
+            die_before(2, signal.SIGUSR1 if method == "moco" else signal.SIGTERM)
             small_runs.train(folder, recipe_of(method), spd=SPD[spd])
 
         status = in_a_child(be_killed)
