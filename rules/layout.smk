@@ -1,6 +1,8 @@
 """Where everything lies, and what each stage needs; the rules below only fill in names."""
 
 import functools
+import hashlib
+import os
 from dataclasses import asdict
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -105,7 +107,7 @@ def inventory(dataset):
 
 
 def fetched(file):
-    """What a rule waits for that reads an archive or a checkpoint: its stamp if it has an address, else itself."""
+    """What a reader of an archive or a checkpoint waits for: its stamp if it has an address, else itself."""
     return f"{file}.verified" if file in DOWNLOADS else file
 
 
@@ -313,6 +315,45 @@ PICTURED = {  # pre-training and seed -> its record, and its history where it wa
     for seed in experiment.pretrainings[name].seeds
 }
 HISTORIES = [history for _, history in PICTURED.values() if history is not None]
+
+
+# --- tables, and the store of runs --------------------------------------------------------------------
+
+FORMATS = ["csv", "md", "tex", "html"]
+
+
+def table_options(table):
+    """A table's options, its data sets by the names that cells carry and tables show."""
+    names = [experiment.datasets[name].name for name in table.datasets]
+    return {**table.model_dump(mode="json"), "datasets": names}
+
+
+def table_files(name, caption, category, title, objects=False):
+    """The files of a table, or of its companion of objects; Snakemake's report shows the CSV and the page."""
+    stem = f"{RESULTS}/tables/{name}_objects" if objects else f"{RESULTS}/tables/{name}"
+    shown = {"caption": f"captions/{caption}.rst", "category": category, "subcategory": title}
+    pages = {"csv": "every number", "html": "every object" if objects else "the table"}
+    files = []
+    for suffix in FORMATS[1:] if objects else FORMATS:
+        file = f"{stem}.{suffix}"
+        if suffix in pages:
+            file = report(file, labels={"file": f"{pages[suffix]} ({suffix.upper()})"}, **shown)
+        files.append(file)
+    return files
+
+
+TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
+
+
+def store():
+    """The local store, which is brought up to date rather than made anew; none where a server is used."""
+    return [] if "MLFLOW_TRACKING_URI" in os.environ else update(f"{RESULTS}/mlflow/mlflow.db")
+
+
+def server():
+    """Stands for MLFLOW_TRACKING_URI, which may hold a password."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return None if uri is None else hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 
 def pattern(names):

@@ -1,30 +1,5 @@
 """Cells + published numbers -> tables; each table of config.yaml is a rule and a target of its own."""
 
-FORMATS = ["csv", "md", "tex", "html"]
-
-
-def table_options(table):
-    """A table's options, its data sets by the names that cells carry and tables show."""
-    names = [experiment.datasets[name].name for name in table.datasets]
-    return {**table.model_dump(mode="json"), "datasets": names}
-
-
-def table_files(name, caption, category, title, objects=False):
-    """The files of a table, or of its companion of objects; Snakemake's report shows the CSV and the page."""
-    stem = f"{RESULTS}/tables/{name}_objects" if objects else f"{RESULTS}/tables/{name}"
-    shown = {"caption": f"captions/{caption}.rst", "category": category, "subcategory": title}
-    pages = {"csv": "every number", "html": "every object" if objects else "the table"}
-    files = []
-    for suffix in FORMATS[1:] if objects else FORMATS:
-        file = f"{stem}.{suffix}"
-        if suffix in pages:
-            file = report(file, labels={"file": f"{pages[suffix]} ({suffix.upper()})"}, **shown)
-        files.append(file)
-    return files
-
-
-TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
-
 
 localrules:
     dataset_overview,

@@ -1,19 +1,5 @@
 """Run records -> MLflow, by one writer."""
 
-import hashlib
-import os
-
-
-def store():
-    """The local store, which is brought up to date rather than made anew; none where a server is used."""
-    return [] if "MLFLOW_TRACKING_URI" in os.environ else update(f"{RESULTS}/mlflow/mlflow.db")
-
-
-def server():
-    """Stands for MLFLOW_TRACKING_URI, which may hold a password."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return None if uri is None else hashlib.sha256(uri.encode()).hexdigest()[:12]
-
 
 localrules:
     mlflow_sync,
