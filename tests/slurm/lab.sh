@@ -8,9 +8,10 @@
 #
 # Environment: LAB (state, default /tmp/spd-slurm-lab), NODES (2), CPUS (64), MEM_MB (256000) and GPUS (4) of
 # each node, as the scheduler counts them: more than the machine has. ACCOUNTING=yes adds slurmdbd over MariaDB.
+# PORT (16817): the first of the ports.
 set -euo pipefail
 LAB=${LAB:-${TMPDIR:-/tmp}/spd-slurm-lab}
-NODES=${NODES:-2} CPUS=${CPUS:-64} MEM_MB=${MEM_MB:-256000} GPUS=${GPUS:-4} ACCOUNTING=${ACCOUNTING:-no}
+NODES=${NODES:-2} CPUS=${CPUS:-64} MEM_MB=${MEM_MB:-256000} GPUS=${GPUS:-4} PORT=${PORT:-16817} ACCOUNTING=${ACCOUNTING:-no}
 MARK="# written by tests/slurm/lab.sh"
 # The default place: Snakemake's job step removes every SLURM_* variable, SLURM_CONF too, before it calls srun.
 CONF=/etc/slurm
@@ -67,7 +68,7 @@ write_configuration() {
   if [ "$ACCOUNTING" = yes ]; then
     accounting="AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
-AccountingStoragePort=16819
+AccountingStoragePort=$((PORT + 1))
 AccountingStorageTRES=gres/gpu"
   fi
   {
@@ -80,7 +81,7 @@ SlurmdUser=root
 AuthType=auth/munge
 # cred_expire: a job that was put back into the queue starts again after this, by default after two minutes.
 AuthInfo=socket=$LAB/munge-run/munge.sock,cred_expire=5
-SlurmctldPort=16817
+SlurmctldPort=$PORT
 StateSaveLocation=$LAB/state
 SlurmdSpoolDir=$LAB/spool/%n
 SlurmctldPidFile=$LAB/run/slurmctld.pid
@@ -116,7 +117,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 C
     for i in $(seq "$NODES"); do
-      echo "NodeName=node$i NodeHostname=$HOST NodeAddr=127.0.0.1 Port=$((17000 + i)) CPUs=$CPUS RealMemory=$MEM_MB Gres=gpu:a100:$GPUS State=UNKNOWN"
+      echo "NodeName=node$i NodeHostname=$HOST NodeAddr=127.0.0.1 Port=$((PORT + 10 + i)) CPUs=$CPUS RealMemory=$MEM_MB Gres=gpu:a100:$GPUS State=UNKNOWN"
     done
     echo "PartitionName=cpu Nodes=ALL Default=YES MaxTime=2-0 State=UP PriorityTier=1"
     echo "PartitionName=gpu Nodes=ALL MaxTime=1-0 State=UP PriorityTier=1"
@@ -153,7 +154,7 @@ start_accounting() {
 AuthType=auth/munge
 AuthInfo=socket=$LAB/munge-run/munge.sock
 DbdHost=localhost
-DbdPort=16819
+DbdPort=$((PORT + 1))
 SlurmUser=root
 LogFile=$LAB/log/slurmdbd.log
 PidFile=$LAB/run/slurmdbd.pid
@@ -212,5 +213,5 @@ case ${1:-} in
   stop) stop ;;
   away) kill "$(cat "$LAB/run/slurmctld.pid")" ;;
   back) slurmctld -f "$CONF/slurm.conf" ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
