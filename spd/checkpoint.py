@@ -38,7 +38,8 @@ def load(path: str | os.PathLike[str], *, identity: dict[str, Any]) -> dict[str,
         content = torch.load(path, map_location="cpu", weights_only=True)
         stored = content["identity"]
     except Exception as error:  # torch raises a different class for each way a file can be damaged
-        raise ValueError(f"{path}: not a readable checkpoint ({error}); delete it to start anew") from error
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise ValueError(f"{path}: not a readable checkpoint ({reason}); delete it to start anew") from error
     if content.get("format") != FORMAT:
         raise ValueError(f"{path}: has format {content.get('format')}, not {FORMAT}; delete it to start anew")
     different = sorted(key for key in {*stored, *identity} if stored.get(key) != identity.get(key))

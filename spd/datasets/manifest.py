@@ -166,7 +166,7 @@ def read(csv_path: str | os.PathLike[str]) -> Manifest:
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{csv_path}: it or its sidecar is damaged ({reason}); make the manifest anew"
+            f"{csv_path} or {sidecar_path.name}: damaged ({reason}); make the manifest anew"
         ) from None
     if tuple(rows.columns) != COLUMNS:
         raise ValueError(f"{csv_path}: columns are {', '.join(rows.columns)}; expected {', '.join(COLUMNS)}")

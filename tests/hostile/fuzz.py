@@ -25,7 +25,7 @@ SHARES = {"archive": 4, "image": 5, "mask": 2, "csv": 3, "annotations": 1, "mani
 
 def mutants(count: int, seed: int):
     """`count` (Case, sound original), the same ones for the same seed."""
-    sound = seeds()
+    sound = dict(seeds())
     sound["annotations"] = [("image_anno.csv", b"image,label,mask\nc.png,scratch,c_mask.png\n")]
     sound["manifest"] = _manifest_files()
     sound["checkpoint"] = [("seed0.checkpoint", sound["pth"][0][1])]

@@ -4,6 +4,8 @@ A case is (name, bytes, expectation): `refused` or `read`; mutants have none, bu
 well formed. Names are file names, so they keep their suffix.
 """
 
+import functools
+import gzip
 import io
 import json
 import pickle
@@ -44,8 +46,10 @@ def corpus(canary: str) -> list[Case]:
     return made
 
 
+@functools.cache
 def seeds() -> dict[str, list[tuple[str, bytes]]]:
-    """kind -> sound files (name, content), to be mutated."""
+    """kind -> sound files (name, content), to be mutated. Always the same bytes, but for legacy.pth, into
+    which torch writes addresses of memory."""
     tensors = weights()
     return {
         "archive": [
@@ -82,6 +86,8 @@ def _members() -> dict[str, bytes]:
 
 
 def _tar(members: dict[str, bytes], mode: str = "w", change=None) -> bytes:
+    if mode == "w:gz":  # tarfile would write the time into it
+        return gzip.compress(_tar(members, change=change), mtime=0)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=mode) as archive:
         for name, content in members.items():
@@ -95,9 +101,11 @@ def _tar(members: dict[str, bytes], mode: str = "w", change=None) -> bytes:
 
 def _zip(members: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(out, "w") as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            info = zipfile.ZipInfo(name)  # of a fixed date, so that the bytes are always the same
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, content)
     return out.getvalue()
 
 

@@ -158,7 +158,7 @@ def _pickle_opcode(name: str, data: bytes, random: random.Random) -> bytes:
                     content[random.randrange(len(content))] = random.choice(
                         (*b"cR.tb(]}q0Qhr\x81", random.randrange(256))
                     )
-            new.writestr(info.filename, bytes(content))
+            new.writestr(zipfile.ZipInfo(info.filename), bytes(content))
     return out.getvalue()
 
 
