@@ -48,7 +48,8 @@ def _defects(root: Path, name: str) -> dict[str, str]:
     missing = {"image", "label"} - set(table.columns)
     if missing:
         raise ValueError(
-            f"{path}: no column {', '.join(sorted(missing))}; it has {', '.join(f'{c!r:.40}' for c in table.columns[:10])}"
+            f"{path}: no column {', '.join(sorted(missing))}; "
+            f"it has {', '.join(f'{c!r:.40}' for c in table.columns[:10])}"
         )
     # Paths are relative to the root in VisA; relative to the object folder is accepted.
     paths = [p if p.startswith(f"{name}/") else f"{name}/{p}" for p in table["image"]]
