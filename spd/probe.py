@@ -94,7 +94,7 @@ def sensitivity(
     itself. `std`: std * sqrt(d) of the images' unit embeddings, 1 spread, 0 collapsed. Ours.
     """
     weight = next(embed.parameters())
-    views = views.model_copy(update={"anchor": "image"})
+    views = views.model_copy(update={"anchor": "image", "weak_draws": "independent"})
     anchors: list[torch.Tensor] = []
     cosines: dict[str, list[torch.Tensor]] = {"plus": [], "minus": [], "local": []}
     for number, part in enumerate(_chunks(indices)):

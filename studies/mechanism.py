@@ -71,6 +71,10 @@ GRID = [  # method, SPD's options; the first of a method is what the others are 
     ("simsiam", {"eta": 0.0}),
     *(("simsiam", {"eta": eta, "stop_gradient": stop}) for stop in ("none", "both") for eta in (0.1, 1.0)),
 ]
+SHARED = [  # z+ and z- from one weak augmentation: the local change is all that tells them apart
+    *(("simsiam", {"eta": eta, "weak_draws": "shared"}) for eta in (0.1, 1.0)),
+    *((method, {"eta": 1.0, "weak_draws": "shared"}) for method in ("simclr", "moco")),
+]
 WHY = [  # what the parts of the term do to SimSiam, and the anchor and the patch
     *(("simsiam", {"eta": 1.0, "cosines": cosines}) for cosines in ("plus", "minus")),
     *(("simsiam", {"eta": 1.0, "anchor": "image", "stop_gradient": stop}) for stop in ("none", "both")),
@@ -102,9 +106,7 @@ def run(images: Corpus, method: str, spd: dict[str, Any], seed: int) -> dict[str
         )
         steps = runs.load(folder / "history.jsonl")
         _, held_out = split(images.labels, recipe.held_out, seed)
-        found = localisation(
-            folder / "backbone.safetensors", images, held_out, options.views(recipe.views), STAGES, seed
-        )
+        found = localisation(folder / "backbone.safetensors", images, held_out, recipe.views, STAGES, seed)
     course = {
         name: [[line["step"], round(line[name], 4)] for line in steps if name in line]
         for name in ("embedding_std", "cos_plus", "cos_minus")
@@ -118,7 +120,7 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
     """Every run of the study in the order of running, seed by seed, each with its `key`."""
     listed = []
     for seed in range(seeds):
-        for study, grid in (("grid", GRID), ("why", WHY)):
+        for study, grid in (("grid", GRID), ("shared", SHARED), ("why", WHY)):
             for method, spd in grid:
                 identity = {
                     "method": method,
@@ -129,7 +131,8 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
                     "data": images.digest,
                 }
                 listed.append({**identity, "study": study, "key": runs.key_of(identity)})
-    return sorted(listed, key=lambda c: c["study"] != "grid")  # the question first, then the reasons
+    order = ("grid", "shared", "why")  # the question first, then the reasons
+    return sorted(listed, key=lambda c: order.index(c["study"]))
 
 
 def main() -> None:

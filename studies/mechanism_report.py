@@ -65,7 +65,12 @@ def name_of(run: Run) -> str:
     """A configuration of the mechanism study in words."""
     spd = dict(run["spd"])
     eta = spd.pop("eta")
-    words = {"stop_gradient": "stop-gradient", "cosines": "only", "anchor": "anchor"}
+    words = {
+        "stop_gradient": "stop-gradient",
+        "cosines": "only",
+        "anchor": "anchor",
+        "weak_draws": "weak draws",
+    }
     rest = [
         f"{words[key]} {value}" for key, value in spd.items() if not (key == "cosines" and value == "both")
     ]
@@ -195,7 +200,7 @@ def _mechanism(results: list[Run]) -> None:
             for name, group in groups.items()
             if not name.endswith("eta 0") and next(iter(group.values()))["study"] == study
         ]
-        for study in ("grid", "why")
+        for study in ("grid", "shared", "why")
     }
     sections = [f"Images: {results[0]['images']}.", ""]
     in_grid = {n: g for n, g in groups.items() if next(iter(g.values()))["study"] == "grid"}
@@ -203,6 +208,8 @@ def _mechanism(results: list[Run]) -> None:
     put("differences", differences(groups, pairs["grid"], MEASURES, 3))
     put("parts", differences(groups, pairs["grid"], PARTS, 3))
     plot(groups, pairs["grid"], MEASURES, DOCS / "images" / "mechanism.png")
+    if pairs["shared"]:
+        put("shared", differences(groups, pairs["shared"], {**MEASURES, **dict(list(PARTS.items())[:2])}, 3))
     if pairs["why"]:
         put("why", differences(groups, pairs["why"], {**MEASURES, **dict(list(PARTS.items())[:2])}, 3))
     table_of_runs(results, name_of, {**MEASURES, **PARTS}, DOCS / "mechanism-runs.csv")

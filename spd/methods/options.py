@@ -48,6 +48,9 @@ class SPDOptions(Options):
     anchor: Literal["q", "image"] = "q"
     """From which image the weak and the perturbed view are made: the first strong view, or the image as it
     is. # ours"""
+    weak_draws: Literal["independent", "shared"] = "independent"
+    """Whether z_plus and z_minus come from weak augmentations of their own, or from the same one, so that
+    the local change is all that tells them apart (docs/mechanism.md). # ours"""
     stop_gradient: Literal["none", "both"] = "none"
     """both: no gradient flows through z_plus and z_minus, only through the anchor. # ours"""
     cosines: Literal["both", "plus", "minus"] = "both"
@@ -57,9 +60,10 @@ class SPDOptions(Options):
     """Which of MoCo's encoders embeds the two SPD views; they never enter the queue. # ours"""
 
     def views(self, views: ViewsOptions) -> ViewsOptions:
-        """A recipe's views with this term's anchor and local change."""
+        """A recipe's views with this term's anchor, local change and sharing of draws."""
         local = views.local.model_copy(update={"kind": self.local})
-        return views.model_copy(update={"anchor": self.anchor, "local": local})
+        chosen = {"anchor": self.anchor, "local": local, "weak_draws": self.weak_draws}
+        return views.model_copy(update=chosen)
 
 
 class _Recipe(Options):
@@ -142,9 +146,13 @@ class _Recipe(Options):
 
     @model_validator(mode="after")
     def _anchor_and_local_change_belong_to_spd(self) -> "_Recipe":
-        chosen = {"views.anchor": self.views.anchor, "views.local.kind": self.views.local.kind}
+        chosen = {
+            "views.anchor": self.views.anchor,
+            "views.local.kind": self.views.local.kind,
+            "views.weak_draws": self.views.weak_draws,
+        }
         for key, value in chosen.items():
-            if value not in ("q", "smoothblend"):
+            if value not in ("q", "smoothblend", "independent"):
                 raise ValueError(
                     f"{key}: {value} is no choice of a recipe; set {key.split('.')[1]}: {value} under `spd`"
                 )

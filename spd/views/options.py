@@ -116,6 +116,9 @@ class ViewsOptions(Options):
     anchor: Literal["q", "image"] = "q"
     """What `plus` and `minus` are made from: `q`, the first strong view, or `image`, the image without
     augmentation, which is then a view of its own. Ours: the paper's notation allows both."""
+    weak_draws: Literal["independent", "shared"] = "independent"
+    """Whether `plus` and `minus` have weak augmentations of their own, or the same one, so that the local
+    change is all that tells them apart. Ours: the paper does not say."""
     mean: Colour = (0.485, 0.456, 0.406)
     """Mean per channel (RGB, images in [0, 1]) subtracted from every view; ImageNet's."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)

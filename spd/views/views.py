@@ -20,7 +20,8 @@ from spd.views.options import LocalOptions, ViewOptions, ViewsOptions
 
 NAMES = ("q", "k", "x", "anchor", "plus", "minus")
 """q and k: the two strong views; x: the one strong view of a supervised recipe; anchor: the image without
-augmentation; plus: weak augmentation of the anchor; minus: the same, drawn anew, then the local change."""
+augmentation; plus: weak augmentation of the anchor; minus: the same, drawn anew (or shared: `weak_draws`),
+then the local change."""
 
 Draws = dict[str, dict[str, np.ndarray]]
 """View name -> parameter name -> array whose first dimension is the batch."""
@@ -42,7 +43,8 @@ def _draw_view(options: ViewsOptions, seed: int, step: int, batch: int, name: st
     if name == "anchor":
         return {"flip": np.zeros(batch, dtype=bool)}
     augmentation = options.augmentation(name)
-    draws = draw_global(augmentation, _uniforms(seed, step, name, batch, GLOBAL_UNIFORMS))
+    stream = "plus" if name == "minus" and options.weak_draws == "shared" else name
+    draws = draw_global(augmentation, _uniforms(seed, step, stream, batch, GLOBAL_UNIFORMS))
     if name == "minus":
         uniforms = _uniforms(seed, step, "minus/local", batch, smoothblend.UNIFORMS)
         local = smoothblend.draw_local(options.local, augmentation.size, uniforms)
