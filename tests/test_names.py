@@ -1,56 +1,85 @@
+"""Objects and files with names that a shell, a path or a page could take for something else: through the
+whole workflow, one job an object, so that the name becomes a part of paths, logs and commands."""
+
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from spd.config import load
-from spd.names import Names
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
 
-NAMES = Names(
-    datasets={"visa": "VisA"},
-    pretrainings={"moco_spd": {"label": "MoCo", "spd": "spd", "labels": False}},
-)
+pytestmark = pytest.mark.workflow
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+OBJECT = "nut \"a\" 'b' $(touch canary) `touch canary`; touch canary & ünï 日本 %41 {x} <b>#"
+FILES = [
+    "with space",
+    "quote'\"",
+    "$(touch canary)",
+    "`touch canary`",
+    "; touch canary",
+    "ünï-日本",
+    "-rf",
+    "{a}",
+    "%2e",
+]
 
 
-def test_keys_of_a_cell_become_names_and_the_rest_stays():
-    cell = {
-        "dataset": "visa",
-        "setup": "1cls",
-        "pretraining": {"name": "moco_spd", "backbone": "resnet50", "seed": 1},
+def photograph(path, seed, spot=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(90, 120, (48, 48, 3), dtype=np.uint8)
+    pixels[10:20, 10:20] = 230 if spot else pixels[10:20, 10:20]
+    Image.fromarray(pixels).save(path)
+
+
+def test_odd_names_go_through_the_whole_workflow(tmp_path):
+    root = tmp_path / "my photographs"
+    for i, name in enumerate(FILES):
+        photograph(root / OBJECT / f"train/good/{name}.png", i)
+        photograph(root / OBJECT / f"test/good/{name}.png", 100 + i)
+        photograph(root / OBJECT / f"test/a spot & more/{name}.png", 200 + i, spot=True)
+        mask = np.zeros((48, 48), np.uint8)
+        mask[10:20, 10:20] = 255
+        truth = root / OBJECT / f"ground_truth/a spot & more/{name}_mask.png"
+        truth.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(truth)
+    config = {
+        "compute": {"objects_per_job": "one"},
+        "datasets": {"mine": {"name": "Mine", "reader": "mvtec", "root": str(root), "objects": [OBJECT]}},
+        "tables": {"custom": {"datasets": ["mine"]}},
     }
-    assert NAMES.in_cell(cell) == {
-        "dataset": "VisA",
-        "setup": "1cls",
-        "pretraining": {
-            "name": "moco_spd",
-            "backbone": "resnet50",
-            "seed": 1,
-            "method": "MoCo",
-            "label": "MoCo",
-            "spd": "spd",
-            "labels": False,
-        },
-    }
-    assert cell["pretraining"] == {"name": "moco_spd", "backbone": "resnet50", "seed": 1}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--directory", str(tmp_path), "--cores", "1", "--configfile", "mine.yaml"]
+    command += ["--config", "preset=tiny", "--", "custom"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.rglob("canary")) == []
+    table = pd.read_csv(tmp_path / "results/tiny/tables/custom.csv")
+    assert set(table["object"]) == {OBJECT, "mean"}
+    page = (tmp_path / "results/tiny/tables/custom_objects.html").read_text()
+    assert "<b>#" not in page  # shown as text
+    assert list((tmp_path / "results").rglob("*.tmp")) == []
 
 
-def test_a_cell_that_names_itself_is_shown_as_it_is():
-    cell = {"dataset": "Mine", "pretraining": {"name": "mine", "method": "Mine", "spd": "none"}}
-    assert NAMES.in_cell(cell) == cell
+@pytest.mark.parametrize("name", ["..", ".", "all", "mean", "a\nb", "a\x1b[2J", ""])
+def test_names_that_cannot_be_are_refused_before_any_job(tmp_path, name):
+    from spd.config import ConfigError, load
 
-
-def test_params_of_a_run_gain_what_one_groups_by():
-    assert NAMES.in_params({"pretraining": "moco_spd", "dataset": "visa", "seed": 0}) == {
-        "pretraining": "moco_spd",
-        "dataset": "VisA",
-        "seed": 0,
-        "method": "MoCo",
-        "spd": "spd",
-        "labels": False,
-    }
-    assert NAMES.in_params({"title": "x"}) == {"title": "x"}
-
-
-def test_names_of_a_configuration():
-    experiment = load(Path(__file__).parent.parent / "config.yaml", {"preset": "paper"})
-    some = Names.of(experiment, ["visa"], ["simsiam_eta0.5"])
-    assert some.datasets == {"visa": "VisA"}
-    assert some.pretrainings == {"simsiam_eta0.5": {"label": "SimSiam", "spd": "spd_eta0.5", "labels": False}}
-    assert Names.of(experiment).pretrainings.keys() == experiment.pretrainings.keys()
+    dataset = {"name": "Mine", "reader": "mvtec", "root": str(tmp_path), "objects": [name]}
+    overrides = {"preset": "tiny", "datasets": {"mine": dataset}}
+    with pytest.raises(ConfigError, match="objects") as raised:
+        load(REPOSITORY / "config.yaml", overrides=overrides)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).isprintable()

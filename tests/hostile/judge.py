@@ -137,10 +137,10 @@ def _clear(kind: str, message: str, name: str) -> bool:
     if kind == "config":  # names the key, or the file where it is not YAML; one line a problem
         return all(line.startswith("config: ") for line in message.splitlines())
     lines = message.splitlines()
-    if len(lines) > 1:  # the last says the way out
-        return lines[0].endswith(("problem:", "problems:")) and all(
-            line.startswith("  ") for line in lines[1:-1]
-        )
+    if len(lines) > 1:  # a heading, a line a finding, and the ways out
+        findings = [line for line in lines[1:] if line.startswith("  ")]
+        ways = lines[1 + len(findings) :]
+        return lines[0].endswith(("problem:", "problems:")) and bool(findings) and len(ways) <= 2
     return len(lines) == 1 and name in message and message.isprintable() and len(message) < 2000
 
 
