@@ -116,6 +116,7 @@ def _extract(archive: Path, folder: Path, max_files: int, max_bytes: int, nested
             if path is not None:
                 _write(folder / path, entry)
             bar.update(raw.tell() - bar.n)
+        bar.update(total - bar.n)  # the padding behind the last entry is not read
     return files - names.n_folders_listed, size
 
 
