@@ -133,7 +133,8 @@ def check_keys(state: Mapping[str, Tensor], architecture: str, *, where: str) ->
         and (state[key].is_complex() or state[key].is_floating_point() != want[key].is_floating_point())
     ]
     if differences:
-        differences = [f"{difference:.200}" for difference in differences]
+        differences = [one if one.isprintable() else repr(one) for one in differences]
+        differences = [f"{one:.200}" for one in differences]
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         raise ValueError(f"{where}: not the weights of {architecture}: {'; '.join(differences[:5])}{more}")
 

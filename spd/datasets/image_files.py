@@ -38,8 +38,10 @@ def open_image(file: str | os.PathLike[str] | IO[bytes], name: object = None) ->
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise ImageError(name, f"has {image.n_frames} frames; keep the one that is meant")
             yield image
-    except (FileNotFoundError, MemoryError, ImageError):
+    except (FileNotFoundError, ImageError):
         raise
+    except MemoryError:
+        raise ImageError(name, "is too large for the memory that is left") from None
     except UnidentifiedImageError:
         raise ImageError(name, f"cannot be decoded (no image of {', '.join(FORMATS)})") from None
     except Exception as error:  # Pillow raises whatever the damage leads to

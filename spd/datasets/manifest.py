@@ -169,7 +169,9 @@ def read(csv_path: str | os.PathLike[str]) -> Manifest:
             f"{csv_path} or {sidecar_path.name}: damaged ({reason}); make the manifest anew"
         ) from None
     if tuple(rows.columns) != COLUMNS:
-        raise ValueError(f"{csv_path}: columns are {', '.join(rows.columns)}; expected {', '.join(COLUMNS)}")
+        raise ValueError(
+            f"{csv_path}: columns are {list(rows.columns)!r:.200}; expected {', '.join(COLUMNS)}"
+        )
     meta = {k: v for k, v in meta.items() if k not in ("images", "counts")}
     manifest = make(rows, root, threshold, where=str(csv_path), **meta)
     if manifest.split_hash != stated:
