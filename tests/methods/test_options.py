@@ -18,6 +18,7 @@ from spd.methods.options import SPDOptions, digest, parse_recipe
         ({"method": "supervised", "held_out": 1.0}, "held_out"),
         ({"method": "simsiam", "views": {"anchor": "image"}}, "set anchor: image under `spd`"),
         ({"method": "simsiam", "views": {"local": {"kind": "cutpaste"}}}, "set local: cutpaste under `spd`"),
+        ({"method": "moco", "views": {"weak_draws": "shared"}}, "set weak_draws: shared under `spd`"),
     ],
 )
 def test_bad_recipes_are_named(values, named):

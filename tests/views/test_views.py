@@ -71,6 +71,22 @@ def test_the_local_options_change_only_minus(images):
     assert [name for name in SPD if not torch.equal(before[name], after[name])] == ["minus"]
 
 
+def test_shared_weak_draws_leave_the_local_change_as_the_only_difference(images):
+    shared = OPTIONS.model_copy(update={"weak_draws": "shared"})
+    apart, together = make(images), make(images, shared)
+    assert equal({n: apart[n] for n in ("q", "k", "plus")}, {n: together[n] for n in ("q", "k", "plus")})
+    local = views.draw(shared, seed=3, step=5, batch=6, names=SPD)["minus"]
+    assert (local["local_target"] == views.draw(OPTIONS, seed=3, step=5, batch=6, names=SPD)["minus"]
+            ["local_target"]).all()  # fmt: skip
+    changed = (together["minus"] != together["plus"]).any(1)  # (B, S, S)
+    reach = np.ceil(4 * local["local_mask_sigma"])
+    for i, (top, left) in enumerate(local["local_target"]):
+        height, width = local["local_patch"][i] + 2 * reach[i]
+        assert 0 < changed[i].sum() <= height * width
+        assert changed[i, top, left] or changed[i, top + 1, left + 1]
+    assert (apart["minus"] != apart["plus"]).any(1).float().mean() > 0.5
+
+
 def test_without_spd_the_local_change_is_never_drawn(monkeypatch):
     monkeypatch.setattr(views.smoothblend, "draw_local", lambda *_: pytest.fail("drew a local change"))
     views.draw(OPTIONS, seed=0, step=0, batch=2, names=OPTIONS.names(spd=False))
