@@ -44,7 +44,8 @@ COMMON = {
     "batch": 32,
     "steps": 100,
     "optimiser": "sgd",
-    "lr": 0.1,
+    "lr": 0.01,
+    "frozen_norm": True,
     "weight_decay": 1e-4,
     "schedule": "cosine",
     "schedule_by": "step",
@@ -59,21 +60,24 @@ RECIPES = {
     "supervised": {},
 }
 SPD = {"eta": 0.1}
-GRID = [  # name, method, SPD's options, changes of the recipe; None: the ImageNet weights as they are
+PAIRS = [  # name, method, SPD's options
+    ("SimSiam", "simsiam", {"eta": 0.0}),
+    ("SimSiam + SPD", "simsiam", SPD),
+    ("SimCLR", "simclr", {"eta": 0.0}),
+    ("SimCLR + SPD", "simclr", SPD),
+    ("Sup", "supervised", {"eta": 0.0}),
+    ("Sup + SPD", "supervised", SPD),
+]
+HOT = {"lr": 0.1, "frozen_norm": False}
+GRID = [  # name, method, SPD's options, changes of the recipe; no method: the ImageNet weights as they are
     ("ImageNet weights", None, {}, {}),
-    ("SimSiam", "simsiam", {"eta": 0.0}, {}),
-    ("SimSiam + SPD", "simsiam", SPD, {}),
-    ("SimCLR", "simclr", {"eta": 0.0}, {}),
-    ("SimCLR + SPD", "simclr", SPD, {}),
-    ("Sup", "supervised", {"eta": 0.0}, {}),
-    ("Sup + SPD", "supervised", SPD, {}),
+    *((*pair, {}) for pair in PAIRS),
 ]
 WHY = [
-    ("SimCLR, frozen BN", "simclr", {"eta": 0.0}, {"frozen_norm": True}),
-    ("SimCLR + SPD, frozen BN", "simclr", SPD, {"frozen_norm": True}),
-    ("SimCLR, lr / 10", "simclr", {"eta": 0.0}, {"lr": 0.01}),
-    ("SimCLR + SPD, lr / 10", "simclr", SPD, {"lr": 0.01}),
+    ("SimCLR, free BN", "simclr", {"eta": 0.0}, {"frozen_norm": False}),
+    ("SimCLR + SPD, free BN", "simclr", SPD, {"frozen_norm": False}),
     ("SimCLR + SPD, eta 1", "simclr", {"eta": 1.0}, {}),
+    ("SimCLR + SPD, shared draws", "simclr", {**SPD, "weak_draws": "shared"}, {}),
     ("SimCLR + SPD, large patch", "simclr", SPD, {"local": {"area": (0.02, 0.15)}}),
     (
         "SimCLR + SPD, small sharp patch",
@@ -81,6 +85,7 @@ WHY = [
         SPD,
         {"local": {"area": (0.002, 0.01), "sigma": (0.01, 0.02)}},
     ),
+    *((f"{name}, lr x 10, free BN", method, spd, HOT) for name, method, spd in PAIRS),
 ]
 
 

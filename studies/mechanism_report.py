@@ -225,7 +225,7 @@ def _continued(results: list[Run]) -> None:
     seeds = {**groups, start: {0: results[0]}} if start in groups else groups
     put("continued", means(seeds, JUDGED, 1))
     bases = [(f"{m} + SPD{rest}", f"{m}{rest}") for m in ("SimSiam", "SimCLR", "Sup") for rest in
-             ("", ", frozen BN", ", lr / 10")]  # fmt: skip
+             ("", ", free BN", ", lr x 10, free BN")]  # fmt: skip
     bases += [
         (name, "SimCLR") for name in groups if name.startswith("SimCLR + SPD, ") and (name not in dict(bases))
     ]
