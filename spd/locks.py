@@ -41,6 +41,7 @@ def acquire(path: str | os.PathLike[str], *, wait: bool = False, **about: Any) -
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    patience = 4  # somebody who only asks (`owner`) holds it for a moment
     while True:
         file = path.open("a+", encoding="utf-8")
         try:
@@ -48,6 +49,10 @@ def acquire(path: str | os.PathLike[str], *, wait: bool = False, **about: Any) -
         except BlockingIOError:
             owner = _read(file)
             file.close()
+            patience -= 1
+            if patience:
+                time.sleep(0.1)
+                continue
             raise Held(path, owner) from None
         except OSError as error:
             file.close()
