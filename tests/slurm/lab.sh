@@ -7,11 +7,11 @@
 #   lab.sh away        end slurmctld, as when its machine is down;  lab.sh back  starts it again
 #
 # Environment: LAB (state, default /tmp/spd-slurm-lab), NODES (2), CPUS (64), MEM_MB (256000) and GPUS (4) of
-# each node, as the scheduler counts them: more than the machine has. PORT (16817): the
-# first of the ports.
+# each node, as the scheduler counts them: more than the machine has. ACCOUNTING=yes adds slurmdbd over MariaDB.
+# PORT (16817): the first of the ports.
 set -euo pipefail
 LAB=${LAB:-${TMPDIR:-/tmp}/spd-slurm-lab}
-NODES=${NODES:-2} CPUS=${CPUS:-64} MEM_MB=${MEM_MB:-256000} GPUS=${GPUS:-4} PORT=${PORT:-16817}
+NODES=${NODES:-2} CPUS=${CPUS:-64} MEM_MB=${MEM_MB:-256000} GPUS=${GPUS:-4} PORT=${PORT:-16817} ACCOUNTING=${ACCOUNTING:-no}
 MARK="# written by tests/slurm/lab.sh"
 # The default place: Snakemake's job step removes every SLURM_* variable, SLURM_CONF too, before it calls srun.
 CONF=/etc/slurm
@@ -44,7 +44,7 @@ stop() {
   done
   rm -rf "$LAB"
   local file
-  for file in slurm.conf gres.conf; do
+  for file in slurm.conf gres.conf slurmdbd.conf; do
     if ours "$CONF/$file"; then rm -f "$CONF/$file"; fi
   done
 }
@@ -54,6 +54,9 @@ install_packages() {
   if ! { command -v slurmctld && command -v slurmd && command -v munged; } >/dev/null; then
     packages+=(slurmctld slurmd slurm-client munge)
   fi
+  if [ "$ACCOUNTING" = yes ] && ! { command -v slurmdbd && command -v mariadbd; } >/dev/null; then
+    packages+=(slurmdbd mariadb-server)
+  fi
   [ ${#packages[@]} = 0 ] && return
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq >/dev/null
@@ -61,7 +64,14 @@ install_packages() {
 }
 
 write_configuration() {
-  local i g
+  local accounting="AccountingStorageType=accounting_storage/none" i g
+  if [ "$ACCOUNTING" = yes ]; then
+    accounting="AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort=$((PORT + 1))
+AccountingStoragePass=$LAB/munge-run/munge.sock
+AccountingStorageTRES=gres/gpu"
+  fi
   {
     echo "$MARK"
     cat <<C
@@ -87,7 +97,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 # Memory is watched, not fenced: without cgroups this is what ends a job that takes more than it asked for.
 JobAcctGatherParams=OverMemoryKill
-AccountingStorageType=accounting_storage/none
+$accounting
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerType=sched/backfill
@@ -126,6 +136,47 @@ C
   } >"$CONF/gres.conf"
 }
 
+start_accounting() {
+  mkdir -p "$LAB"/mysql "$LAB/mysql-run"
+  chown -R mysql "$LAB/mysql" "$LAB/mysql-run"
+  mariadb-install-db --user=mysql --datadir="$LAB/mysql" --skip-test-db >/dev/null 2>&1
+  mariadbd --user=mysql --datadir="$LAB/mysql" --skip-networking --socket="$LAB/mysql-run/sock" \
+    --pid-file="$LAB/mysql-run/mysqld.pid" --innodb-buffer-pool-size=64M >"$LAB/log/mysql.log" 2>&1 &
+  echo $! >"$LAB/run/mariadbd.pid"
+  for _ in $(seq 100); do
+    mariadb --socket="$LAB/mysql-run/sock" -e 'SELECT 1' >/dev/null 2>&1 && break
+    sleep 0.2
+  done
+  mariadb --socket="$LAB/mysql-run/sock" -e "CREATE DATABASE slurm; CREATE USER slurm@localhost IDENTIFIED BY 'lab';
+    GRANT ALL ON slurm.* TO slurm@localhost;"
+  {
+    echo "$MARK"
+    cat <<C
+AuthType=auth/munge
+AuthInfo=socket=$LAB/munge-run/munge.sock
+DbdHost=localhost
+DbdPort=$((PORT + 1))
+SlurmUser=root
+LogFile=$LAB/log/slurmdbd.log
+PidFile=$LAB/run/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=slurm
+StoragePass=lab
+StorageLoc=slurm
+C
+  } >"$CONF/slurmdbd.conf"
+  chmod 600 "$CONF/slurmdbd.conf"
+  MYSQL_UNIX_PORT="$LAB/mysql-run/sock" slurmdbd
+  for _ in $(seq 100); do
+    sacctmgr --noheader list cluster >/dev/null 2>&1 && break
+    sleep 0.2
+  done
+  sacctmgr --immediate add cluster lab >/dev/null 2>&1 || true
+  sacctmgr --immediate add account lab Description=lab >/dev/null
+  sacctmgr --immediate add user "$(id -un)" account=lab >/dev/null
+}
+
 start() {
   if [ -f "$CONF/slurm.conf" ] && ! ours "$CONF/slurm.conf"; then
     echo "$CONF/slurm.conf exists and was not written here: this machine has a Slurm of its own" >&2
@@ -140,6 +191,7 @@ start() {
   munged --force --key-file="$LAB/munge/munge.key" --socket="$LAB/munge-run/munge.sock" \
     --pid-file="$LAB/run/munged.pid" --log-file="$LAB/munge/munged.log" --seed-file="$LAB/munge/seed"
   write_configuration
+  if [ "$ACCOUNTING" = yes ]; then start_accounting; fi
   slurmctld -f "$CONF/slurm.conf"
   local i up=0
   for i in $(seq "$NODES"); do slurmd -f "$CONF/slurm.conf" -N "node$i"; done
