@@ -1,0 +1,72 @@
+"""A few real steps of the method and the detector of docs/extending.md; runs in a patched copy of the package
+and prints what they did as JSON."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spd import corpus
+from spd.backbones.files import load
+from spd.methods.build import build
+from spd.methods.options import SPDOptions, parse_recipe
+from spd.pretrain import pretrain
+
+
+def byol(folder):
+    rng = np.random.default_rng(0)
+    images = corpus.from_arrays(rng.integers(0, 256, (16, 3, 24, 24), dtype=np.uint8), np.arange(16) % 2)
+    view = {"size": 16}
+    recipe = parse_recipe(
+        {
+            **{"method": "byol", "batch": 8, "steps": 3, "log_interval": 1, "projector": (8, 6)},
+            "views": {"strong": view, "weak": view},
+        }
+    )
+    losses = {}
+    for name, eta in (("byol", 0.0), ("byol_spd", 0.1)):
+        pretrain(
+            images,
+            architecture="resnet10_w4",
+            recipe=recipe,
+            spd=SPDOptions(eta=eta),
+            seed=0,
+            backbone_path=folder / f"{name}.safetensors",
+            history_path=folder / f"{name}.jsonl",
+            checkpoint_path=folder / f"{name}.checkpoint",
+            device="cpu",
+            progress=False,
+        )
+        assert load(folder / f"{name}.safetensors")[1].architecture == "resnet10_w4"
+        losses[name] = [json.loads(line)["loss"] for line in (folder / f"{name}.jsonl").open()]
+    model = build("resnet10_w4", recipe, classes=2)
+    weight, target = model.projector[0].weight, model.key_encoder[1][0].weight
+    before = target.clone()
+    weight.data += 1
+    model.after_step()
+    return {"losses": losses, "moved": float((target - before).mean()), "momentum": recipe.target_momentum}
+
+
+def gaussian():
+    from sklearn.covariance import EmpiricalCovariance
+
+    from spd.detectors.options import GaussianOptions
+    from spd.detectors.registry import build
+
+    rng = np.random.default_rng(0)
+    train, test = ({"a": rng.normal(size=(n, 5, 6, 6)).astype(np.float32)} for n in (7, 3))
+    options = GaussianOptions(blur_sigma=0, epsilon=1e-9)
+    scores, maps = build("gaussian", options).fit(train).score(test, (6, 6))
+    patches = [x["a"].transpose(0, 2, 3, 1).reshape(-1, 5).astype(float) for x in (train, test)]
+    expected = np.sqrt(EmpiricalCovariance().fit(patches[0]).mahalanobis(patches[1])).reshape(3, 6, 6)
+    return {
+        "error": float(np.abs(maps - expected).max() / expected.max()),
+        "images": float(np.abs(scores - expected.max((1, 2))).max()),
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps({"byol": byol(Path(sys.argv[1])), "gaussian": gaussian()}))
