@@ -195,6 +195,13 @@ TWO_CLASS_RUNS = {  # setup -> names of the runs of each object
     "2cls_highshot": [str(Run())],
 }
 
+
+def two_class_cells(setup):
+    """The cells that one job writes, with Snakemake's wildcards."""
+    at = f"{RESULTS}/cells/{{dataset}}/{setup}/{{detector}}-{{profile}}/{{part}}/{{pretraining}}-seed{{seed}}"
+    return [f"{at}/{run}.json" for run in TWO_CLASS_RUNS[setup]]
+
+
 # --- cells: one detector, one profile, one backbone, one part of a data set --------------------------
 
 
@@ -348,6 +355,43 @@ TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir
 def store():
     """The local store, which is brought up to date rather than made anew; none where a server is used."""
     return [] if "MLFLOW_TRACKING_URI" in os.environ else update(f"{RESULTS}/mlflow/mlflow.db")
+
+
+def beside():
+    """record -> what its run in MLflow shows besides (spd.tracking.Beside)."""
+    found = {}
+    for name, seed in used_backbones():
+        trained = name in TRAINED
+        found[f"{RESULTS}/records/backbones/{name}-seed{seed}.json"] = {
+            **measured(f"{'pretrain' if trained else 'import_backbone'}/{name}-seed{seed}"),
+            "gpus": experiment.compute.nodes * experiment.compute.gpus if trained else 0,
+            "backbone": f"{RESULTS}/backbones/{name}/seed{seed}.safetensors",
+        }
+    for table_name, table in experiment.tables.items():
+        for cell in cell_paths(table):
+            at = place(cell)
+            parts = Path(cell).relative_to(f"{RESULTS}/cells").parts
+            two = table.setup in TWO_CLASS_RUNS
+            stem = "-".join(parts[:-1] if two else parts).removesuffix(".json")
+            record = f"{RESULTS}/records/{'finetune' if two else 'cells'}/{stem}.json"
+            entry = found.setdefault(
+                record, {**measured(f"{'finetune' if two else 'detect'}/{stem}"), "tables": []}
+            )
+            if table_name not in entry["tables"]:
+                entry["tables"].append(table_name)
+            if at.seed == experiment.pretrainings[at.pretraining].seeds[0]:  # heat maps, one file an object
+                shown = f"{at.setup}-{at.detector}-{at.profile}-{at.pretraining}.png"
+                entry["figures"] = [experiment.datasets[at.dataset].name, shown]
+            images = f"{at.dataset}-{at.setup}-{geometry_of(at)}-{at.part}"
+            if not two:
+                stem = f"{images}-{at.pretraining}-seed{at.seed}"
+                found[f"{RESULTS}/records/features/{stem}.json"] = measured(f"features/{stem}")
+    return found
+
+
+def measured(job):
+    """Where Snakemake and a job leave what the job cost, and Slurm's number for it."""
+    return {"benchmark": f"{RESULTS}/benchmarks/{job}.tsv", "job": f"{RESULTS}/logs/{job}.slurm"}
 
 
 def server():

@@ -2,9 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from spd.options import Options
+
+
+def _zero_or_from_one(gamma: float) -> float:
+    if 0 < gamma < 1:
+        raise ValueError("between 0 and 1 the loss has no finite gradient; give 0, or 1 to 5")
+    return gamma
+
+
+Gamma = Annotated[float, Field(ge=0, le=5), AfterValidator(_zero_or_from_one)]
 
 
 class FewShotOptions(Options):
@@ -36,7 +45,7 @@ class FineTuningOptions(Options):
     """Images a step; every step has as many. Fewer where there are fewer training images."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a horizontal flip, the only augmentation."""
-    gamma: Annotated[float, Field(ge=1, le=5)] | Literal[0] = 0
+    gamma: Gamma = 0.0
     """Focal loss (Lin et al. 2017): weight (1 - p)^gamma of an image or pixel. 0: cross-entropy."""
     alpha: float | None = Field(None, gt=0, lt=1)
     """Focal loss: weight alpha of anomalies, 1 - alpha of the rest; null: none."""
@@ -56,7 +65,7 @@ class ClassifierOptions(FineTuningOptions):
 class UNetOptions(FineTuningOptions):
     """A U-Net on the backbone (segmentation_models_pytorch's decoder)."""
 
-    gamma: Annotated[float, Field(ge=1, le=5)] | Literal[0] = 2
+    gamma: Gamma = 2.0
     """Focal loss (SPD uses one): weight (1 - p)^gamma of a pixel. 0: cross-entropy."""
     decoder_channels: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=5, max_length=5)

@@ -15,7 +15,11 @@ ONE_BY_ONE = "one_by_one"
 
 def rules():
     files = [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]
-    return {name for file in files for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)}
+    return {
+        name
+        for file in files
+        for name in re.findall(r"^(?:use rule \w+ as|rule) (\w+)", file.read_text(), re.MULTILINE)
+    }
 
 
 def test_site_values_stand_in_the_marked_block_alone():
