@@ -215,6 +215,7 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config
     """
     base = read_yaml(path)
     overrides = dict(overrides or {})
+    _bounded(overrides, "--configfile or --config")
     presets = merge(base.pop("presets", {}), overrides.pop("presets", {}) or {})
     preset = overrides.get("preset", base.get("preset"))
     found = problems(_merged(base, presets, preset, overrides, path))
@@ -305,6 +306,30 @@ def _preset_layers(preset: Any, presets: Mapping[str, Any], path: Path) -> Itera
         yield {key: value for key, value in (presets[name] or {}).items() if key != "extends"}
 
 
+LARGEST = 100_000  # values; the whole of config.yaml has about 2,000
+
+
+def _bounded(content: Any, where: str) -> None:
+    """Refuses a document whose aliases (`*name`) would make it endless or huge when written out."""
+    sizes: dict[int, int] = {}
+
+    def size(value: Any) -> int:
+        if not isinstance(value, Mapping | list | tuple):
+            return 1
+        if id(value) not in sizes:
+            sizes[id(value)] = LARGEST + 1  # while it is being counted: met again, it contains itself
+            inner = value.values() if isinstance(value, Mapping) else value
+            sizes[id(value)] = 1 + sum(size(one) for one in inner)
+        return sizes[id(value)]
+
+    try:
+        found = size(content)
+    except RecursionError:
+        raise ConfigError(f"config: {where} is nested too deeply") from None
+    if found > LARGEST:
+        raise ConfigError(f"config: {where}: its aliases repeat or contain too much; write the values out")
+
+
 class _StrictLoader(yaml.SafeLoader):
     """YAML in which a key given twice is an error, since the second would silently win."""
 
@@ -334,8 +359,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         content = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
     except OSError as error:
         raise ConfigError(f"config: cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config: {path} is not YAML: {' '.join(str(error).split())}") from None
+    except ConfigError:
+        raise
+    except RecursionError:
+        raise ConfigError(f"config: {path} is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # unhashable keys, endless digits
+        raise ConfigError(f"config: {path} is not YAML: {' '.join(str(error).split())[:300]}") from None
+    _bounded(content, str(path))
     if not isinstance(content, dict):
         raise ConfigError(f"config: {path} must be a mapping of keys, not {type(content).__name__}")
     return content
