@@ -79,7 +79,7 @@ def _read_pickle(path: Path) -> tuple[object, list[str]]:
                 warnings.simplefilter("ignore")  # deprecated storages: no reader can do anything about them
                 return torch.load(path, map_location="cpu", weights_only=True), sorted(stubs)
         except MemoryError:
-            raise
+            raise ValueError(f"{path} claims more than the memory that is left, and is not read") from None
         except Exception as error:  # a damaged pickle or zip can raise anything
             # one class is named at a time; modules that reach the system (os, sys) are refused for good
             unknown = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
