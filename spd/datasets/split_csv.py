@@ -79,7 +79,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: no CSV in UTF-8: {' '.join(str(error).split())[:200]}") from None
     twice = [name for name, count in Counter(names).items() if count > 1][:5]
     if twice:
-        raise ValueError(f"{path}: column {', '.join(twice)} is given twice")
+        raise ValueError(f"{path}: column {', '.join(f'{name!r:.40}' for name in twice)} is given twice")
     return table
 
 
