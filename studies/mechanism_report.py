@@ -218,12 +218,10 @@ def _mechanism(results: list[Run]) -> None:
 def _continued(results: list[Run]) -> None:
     groups = grouped(results, lambda run: run["name"])
     start = "ImageNet weights"
-    for name, group in groups.items():  # the start has no seed: it is the same in every pair
-        if name != start and start in groups:
-            (given,) = groups[start].values()
-            groups[start] = {**dict.fromkeys(groups[start] | group, given)}
-    seeds = {**groups, start: {0: results[0]}} if start in groups else groups
-    put("continued", means(seeds, JUDGED, 1))
+    put("continued", means(groups, JUDGED, 1))
+    if start in groups:  # it has no seed: it is the same in every pair
+        given = next(iter(groups[start].values()))
+        groups[start] = {run["seed"]: given for run in results}
     bases = [(f"{m} + SPD{rest}", f"{m}{rest}") for m in ("SimSiam", "SimCLR", "Sup") for rest in
              ("", ", free BN", ", lr x 10, free BN")]  # fmt: skip
     bases += [
