@@ -13,10 +13,10 @@ PORT ?= 5000
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help test-tools demo test test-paper test-parity test-slurm mechanism lint ui unlock docs lock clean verify fuzz drill soak audit licences
+.PHONY: help test-tools demo test test-paper test-parity test-slurm test-mlflow-server mechanism lint ui unlock docs lock clean verify fuzz drill soak audit licences
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.demo ## Install, then every table of the preset demo on this machine
 	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules host reason --config preset=$(PRESET)
@@ -44,6 +44,11 @@ test-tools: ## Install what some tests drive, as root on Debian: Chromium for th
 test-slurm: $(VENV)/.test ## The profile slurm/ on a real two-node Slurm on this machine (root, Debian)
 	SPD_TEST_SLURM=yes $(BIN)/python -m pytest tests/slurm
 
+test-mlflow-server: $(VENV)/.test ## 16 jobs log live to an MLflow server on PostgreSQL (root, Debian); result in docs/mlflow.md
+	@test -d /usr/lib/postgresql || apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+	$(BIN)/python -m pip install --quiet --target build/postgresql 'psycopg2-binary>=2.9,<3'
+	PYTHONPATH=$(CURDIR)/build/postgresql $(BIN)/python tests/mlflow_server/sixteen_jobs.py --write
+
 mechanism: $(VENV)/.demo ## Does SPD do what it says? About two hours of one core; resumable (docs/mechanism.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.mechanism
 	test ! -d "$$SPD_DATA/magnetic_tile" || OMP_NUM_THREADS=1 $(BIN)/python -m studies.continued
@@ -56,7 +61,8 @@ lint: $(VENV)/.test ## Check formatting and style
 
 ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
 	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 1; }
-	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
+	@echo "MLflow, charts of the detectors' runs (Ctrl-C ends it):"
+	@echo "  http://127.0.0.1:$(PORT)$$($(BIN)/python -c 'import json; print(json.load(open("results/$(PRESET)/mlflow/synced.json")).get("open", ""))')"
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
 	  --backend-store-uri sqlite:///$(CURDIR)/results/$(PRESET)/mlflow/mlflow.db
 

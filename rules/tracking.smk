@@ -18,5 +18,6 @@ rule mlflow_sync:
         preset=experiment.preset,
         server=server(),
         names=names(used_datasets(), used_pretrainings()),
+        beside=beside(),
     script:
         "../workflow_scripts/mlflow_sync.py"

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 
@@ -29,7 +30,7 @@ def store(tmp_path_factory):
 
 
 def runs(store, name):
-    client = tracking._client(f"sqlite:///{store / 'mlflow.db'}")
+    client = tracking.connect(f"sqlite:///{store / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(f"SPD tiny: {name}")
     return client, client.search_runs([experiment.experiment_id])
 
@@ -108,3 +109,80 @@ def test_names_are_put_in_and_another_name_replaces_the_run(store, tmp_path):
         "spd": "none",
         "labels": "false",
     }
+
+
+def test_a_run_shows_what_its_job_cost_and_which_tables_show_it(store, tmp_path):
+    path = write(tmp_path, "cost/0", 0.5, experiment="cost")
+    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    (tmp_path / "b.tsv").write_text(head + "1800\t0:30:00\t2048.5\t1\t1\t1\t-\tNA\t1\t7200\n")
+    (tmp_path / "job.slurm").write_text("4711\n")
+    (tmp_path / "map.png").write_bytes(b"png")
+    beside = tracking.Beside(
+        benchmark=str(tmp_path / "b.tsv"),
+        gpus=4,
+        job=str(tmp_path / "job.slurm"),
+        tables=["padim_1class", "ablation"],
+        figures=[(str(tmp_path / "map.png"), "heat maps/gear"), (str(tmp_path / "absent.png"), "")],
+    )
+
+    def synced():
+        return tracking.sync([path], store, preset="tiny", beside={str(path): beside}, progress=False)
+
+    assert synced().created == 1
+    assert synced().unchanged == 1
+    client, (run,) = runs(store, "cost")
+    expected = {"job/seconds": 1800, "job/peak_memory_mib": 2048.5, "job/cpu_hours": 2, "job/gpu_hours": 2}
+    assert expected.items() <= run.data.metrics.items()
+    assert run.data.tags["spd.slurm_job"] == "4711"
+    assert run.data.tags["spd.tables"] == "padim_1class, ablation"
+    (item,) = client.list_artifacts(run.info.run_id, "heat maps/gear")
+    assert item.path == "heat maps/gear/map.png"
+
+
+def test_a_backbone_is_a_model_with_its_provenance_one_version_a_file(store, tmp_path):
+    backbone = tmp_path / "backbone.safetensors"
+
+    def synced(content, label):
+        backbone.write_bytes(content)
+        path = tmp_path / "r.json"
+        records.write_backbone_record(
+            path, backbone, pretraining="moco", seed=0, params={"eta": 0.1}, provenance={"code": "c"}
+        )
+        names = Names({}, {"moco": {"label": label, "spd": "spd", "labels": False}})
+        beside = {str(path): tracking.Beside(backbone=str(backbone))}
+        tracking.sync([path], store, preset="tiny", names=names, beside=beside, progress=False)
+
+    for content, label in ((b"1", "MoCo"), (b"1", "MoCo v2"), (b"2", "MoCo v2")):
+        synced(content, label)
+    client, (run,) = runs(store, "backbones")
+    versions = client.search_model_versions("name = 'SPD tiny backbones, moco seed0'")
+    hashes = {hashlib.sha256(content).hexdigest() for content in (b"1", b"2")}
+    assert {version.tags["spd.checkpoint"] for version in versions} == hashes
+    assert len(versions) == 2
+    (newest,) = [version for version in versions if version.run_id == run.info.run_id]
+    assert newest.tags["spd.run_key"] == "backbone/moco/seed0"
+    assert newest.tags["spd.eta"] == "0.1"
+    assert newest.source == backbone.as_uri()
+
+
+def test_syncs_that_share_a_store_but_no_folder_leave_one_run_each(store, tmp_path):
+    uri = f"sqlite:///{store / 'mlflow.db'}"
+    paths = [write(tmp_path, f"apart/{i}", i / 8, experiment="apart") for i in range(3)]
+    sync(store, [write(tmp_path, "first", 0, experiment="first")])  # the schema is there
+    context = multiprocessing.get_context("spawn")
+    jobs = [
+        context.Process(
+            target=tracking.sync,
+            args=(paths, tmp_path / str(i)),
+            kwargs={"preset": "tiny", "tracking_uri": uri, "progress": False},
+        )
+        for i in range(2)
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0, 0]
+    _, found = runs(store, "apart")
+    assert sorted(run.data.tags[tracking.KEY] for run in found) == [f"apart/{i}" for i in range(3)]
+    assert all(tracking.CONTENT in run.data.tags for run in found)

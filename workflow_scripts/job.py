@@ -75,7 +75,9 @@ def running(snakemake: Any) -> Iterator[_Log]:
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
         ):
-            yield log
+            with _live_curves(snakemake):
+                yield log
+            _note_slurm_job(path)
             write_hashes(
                 hash_list(path), rule=snakemake.rule, outputs=snakemake.output, inputs=snakemake.input
             )
@@ -98,6 +100,31 @@ def running(snakemake: Any) -> Iterator[_Log]:
                 print(f"    {line}", file=terminal)
         print(f"    log: {path}\n    only this again: {_command(snakemake)}", file=terminal, flush=True)
         sys.exit(1)
+
+
+def _note_slurm_job(log: Path) -> None:
+    """Slurm's id of this job beside its log, for MLflow: a record holds nothing that differs between runs."""
+    if "SLURM_JOB_ID" in os.environ:
+        log.with_suffix(".slurm").write_text(os.environ["SLURM_JOB_ID"] + "\n")
+
+
+def _live_curves(snakemake: Any) -> contextlib.AbstractContextManager[None]:
+    """Sends a training's curves to the tracking server while it runs, where there is one."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if uri is None or snakemake.rule != "pretrain":
+        return contextlib.nullcontext()
+    # Here rather than in pretrain.py: the version of a training does not hang on how it is watched.
+    from spd.tracking import experiment_name
+    from spd.tracking_live import live
+
+    backbone, run = Path(snakemake.output.backbone), snakemake.wildcards
+    return live(
+        uri,
+        f"{backbone.with_suffix('.checkpoint')}.history.jsonl",
+        experiment=experiment_name(Path(snakemake.output.record).parents[2].name, "backbones"),
+        key=f"backbone/{run.pretraining}/seed{run.seed}",
+        name=f"{run.pretraining} seed{run.seed}",
+    )
 
 
 def _digest(path: str) -> str:

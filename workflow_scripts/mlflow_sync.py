@@ -6,17 +6,59 @@ from pathlib import Path
 from job import running
 
 with running(snakemake) as job:
+    import platform
+    from importlib.metadata import distributions
+
+    import yaml
+
+    from spd.config import load
     from spd.names import Names
     from spd.records import write_json
-    from spd.tracking import sync
+    from spd.tracking import Beside, sync
+
+    folder = Path(snakemake.output.synced).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    # What the tables were made with, beside the store and in the tables' runs.
+    config, environment = folder / "config.yaml", folder / "environment.txt"
+    experiment = load(Path(snakemake.scriptdir).parent / "config.yaml", overrides=snakemake.config)
+    config.write_text(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    installed = sorted({f"{package.name}=={package.version}" for package in distributions()})
+    head = f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    environment.write_text("\n".join([head, *installed]) + "\n", encoding="utf-8")
+
+    def beside(record):
+        entry = {**snakemake.params.beside.get(record, {})}
+        if "/records/tables/" in record:
+            entry["figures"] = [(str(config), ""), (str(environment), "")]
+        elif "figures" in entry:
+            dataset, name = entry["figures"]
+            found = sorted((folder.parent / "figures" / dataset).glob(f"*/{name}"))
+            entry["figures"] = [(str(path), f"heat maps/{path.parent.name}") for path in found]
+        return Beside(**entry)
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     done = sync(
         snakemake.input.records,
-        Path(snakemake.output.synced).parent,
+        folder,
         preset=snakemake.params.preset,
         tracking_uri=uri,
         names=Names(**snakemake.params.names),
+        beside={record: beside(record) for record in snakemake.input.records},
     )
     job.say(f"{done.created} runs created, {done.replaced} replaced, {done.unchanged} unchanged")
-    write_json(snakemake.output.synced, {"records": len(snakemake.input.records), "server": uri is not None})
+    write_json(
+        snakemake.output.synced,
+        {
+            "records": len(snakemake.input.records),
+            "server": uri is not None,
+            # What `make ui` opens: the first detector's runs, as charts.
+            "open": next(
+                (
+                    f"/#/experiments/{number}/runs?compareRunsMode=CHART"
+                    for name, number in done.experiments.items()
+                    if name.endswith(" 1cls")
+                ),
+                "/#/experiments",
+            ),
+        },
+    )
