@@ -15,7 +15,7 @@ sys.path.insert(0, sys.argv[1])
 import job
 snakemake = SimpleNamespace(
     rule="paint", wildcards=["gear", "0"], threads=3, log=["logs/paint.log"], output=["out/a b.txt"],
-    resources={}, config=CONFIG,
+    input=[], resources={}, config=CONFIG,
 )
 """
 
