@@ -1,12 +1,11 @@
-"""Pixel metrics: our five from one sweep against the two of scikit-learn, torchmetrics and anomalib.
+"""Pixel metrics: our five from one sweep against the two of scikit-learn and of anomalib.
 
     python benchmarks/metrics.py [--megapixels 10 50] [--huge] [--write]
 
 Each entrant runs in a process of its own, on the same generated maps, on one thread; the table gives the
 median CPU time of three calls after a warm-up on small maps (which compiles or loads our kernels), and the
 peak memory of the whole process, of which 5 bytes a pixel are the maps and masks themselves. `--huge` adds
-200 megapixels, ours only. torchmetrics and anomalib take part where they are installed
-(`pip install -e '.[parity]'`).
+200 megapixels, ours only. anomalib takes part where it is installed (`pip install -e '.[parity]'`).
 """
 
 import argparse
@@ -73,22 +72,8 @@ def scikit_learn(maps, masks):
     return {"AU-ROC": roc_auc_score(truth, scores), "AP": average_precision_score(truth, scores)}
 
 
-def torchmetrics(maps, masks):
-    import torch
-    from torchmetrics.functional.classification import binary_auroc, binary_average_precision
-
-    torch.set_num_threads(1)
-    # A sigmoid would be applied to scores outside [0, 1]; this scaling is part of what its users must do.
-    scores, truth = torch.from_numpy(maps).ravel(), torch.from_numpy(masks).ravel()
-    scores = (scores - scores.min()) / (scores.max() - scores.min())
-    return {
-        "AU-ROC": float(binary_auroc(scores, truth, validate_args=False)),
-        "AP": float(binary_average_precision(scores, truth.long(), validate_args=False)),
-    }
-
-
 def anomalib(maps, masks):
-    """Its AUROC and AUPR metrics, fed in batches of 32 images as its engine does."""
+    """Its AUROC and AUPR metrics (torchmetrics' beneath), fed in batches of 32 images as its engine does."""
     import torch
     from anomalib.metrics.aupr import _AUPR
     from anomalib.metrics.auroc import _AUROC
@@ -105,8 +90,7 @@ def anomalib(maps, masks):
     return {"AU-ROC": float(auroc.compute()), "AP": float(aupr.compute())}
 
 
-PEERS = ("torchmetrics", "anomalib")
-ENTRANTS = {"ours": ours, "scikit-learn": scikit_learn, "torchmetrics": torchmetrics, "anomalib": anomalib}
+ENTRANTS = {"ours": ours, "scikit-learn": scikit_learn, "anomalib": anomalib}
 
 
 def measure(entrant: str, folder: Path) -> dict:
@@ -189,7 +173,7 @@ def main() -> None:
     if arguments.entrant:
         print(json.dumps(measure(arguments.entrant, arguments.folder)))
         return
-    entrants = [name for name in ENTRANTS if name not in PEERS or find_spec(name)]
+    entrants = [name for name in ENTRANTS if name != "anomalib" or find_spec(name)]
     cases = [(m, "distances", entrants) for m in arguments.megapixels]
     cases += [(min(arguments.megapixels), kind, entrants[:2]) for kind in ("logits", "unordered")]
     cases += [(200, "distances", ["ours"])] if arguments.huge else []

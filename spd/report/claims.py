@@ -123,8 +123,7 @@ def _results(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         if table in frames and len(frames[table]):
             frame = frames[table]
             profile = "paper" if (frame["profile"] == "paper").any() else frame["profile"].iloc[0]
-            two_class = frame["setup"] != "1cls"
-            parts.append(frame[two_class | (frame["profile"] == profile)].assign(table=table))
+            parts.append(frame[frame["profile"] == profile].assign(table=table))
     if not parts:
         return pd.DataFrame(columns=[*_CELL, "setup", "method", "spd", "backbone", "value", "delta"])
     return pd.concat(parts, ignore_index=True)

@@ -32,7 +32,7 @@ class TableOptions(Options):
     """The detector of a 1-class table. None in a two-class setup: classification comes from the fine-tuned
     classifier, segmentation from the U-Net, and the two share a row."""
     profiles: list[str] = Field(default=["paper"])
-    """Profiles of the detector, one block of rows each. Published values stand beside `paper` only."""
+    """Profiles of the detectors, one block of rows each. Published values stand beside `paper` only."""
     rows: list[str] = Field(min_length=1)
     """Names of pre-trainings, top to bottom."""
     metrics: list[Metric] = Field(default=["AU-PR", "AU-ROC"], min_length=1)
@@ -46,7 +46,7 @@ class TableOptions(Options):
     def _detector_fits_setup(self) -> "TableOptions":
         if (self.detector is None) == (self.setup == "1cls"):
             raise ValueError("give `detector` (padim or patchcore) with setup 1cls, and only there")
-        if self.detector is not None and not self.profiles:
+        if not self.profiles:
             raise ValueError("give at least one of the detector's profiles")
         return self
 

@@ -158,14 +158,14 @@ def selected(cells: Iterable[Cell], options: TableOptions) -> list[Cell]:
         if cell.dataset in options.datasets
         and cell.setup == options.setup
         and cell.detector in options.detectors
-        and (options.detector is None or cell.profile in options.profiles)
+        and cell.profile in options.profiles
         and cell.pretraining.name in options.rows
     ]
     return sorted(
         wanted,
         key=lambda c: (
             options.datasets.index(c.dataset),
-            options.profiles.index(c.profile) if options.detector else 0,
+            options.profiles.index(c.profile),
             options.detectors.index(c.detector),
             options.rows.index(c.pretraining.name),
             c.shots or 0,
@@ -347,7 +347,7 @@ def _percent(fraction: float | None) -> float | None:
 
 
 def _published(place: _Place, pretraining: Pretraining, published: dict[Key, Published]) -> Published | None:
-    if place.setup == "1cls" and place.profile != "paper":
+    if place.profile != "paper":
         return None
     return published.get(
         Key(
