@@ -67,11 +67,11 @@ def test_only_one_at_a_time_and_no_file_left(tmp_path):
 
     def body():
         nonlocal inside, most
-        for _ in range(20):
+        for _ in range(2):
             with locks.only_one(tmp_path / "job", said.append):
                 inside += 1
                 most = max(most, inside)
-                time.sleep(0.001)
+                time.sleep(0.5)  # longer than a taker is patient before it says that it waits
                 inside -= 1
 
     threads = [threading.Thread(target=body) for _ in range(4)]
