@@ -122,15 +122,16 @@ def main() -> None:
     table = "\n".join(rows)
     markdown = f"""### Snakemake's own cost
 
-`python benchmarks/scheduler.py --write`. CPU seconds (user and system, children included), since other load on
-the machine lengthens the wall time. {machine()}.
+`python benchmarks/scheduler.py --write`. CPU seconds (user and system, children included), since other load
+on the machine lengthens the wall time. {machine()}.
 
-Dry run of preset paper from nothing, {dry[0][1]:,} jobs: {used[len(used) // 2]:.1f} s of CPU time (median of
-{len(used)}; {used[0]:.1f} - {used[-1]:.1f}), {max(one.peak for one, _ in dry):.0f} MiB at its peak (least wall
+Dry run of preset paper from nothing, {dry[0][1]:,} jobs: {used[len(used) // 2]:.1f} s of CPU time (median
+of {len(used)}; {used[0]:.1f} - {used[-1]:.1f}), {max(one.peak for one, _ in dry):.0f} MiB at its peak (least wall
 time {min(one.wall for one, _ in dry):.0f} s). The bounds are 20 s and 2 GiB.
 
-Stub jobs, {arguments.parallel} at once. What is left of a job's CPU time when its command is taken away, as it
-runs in a plain loop, is the scheduler's overhead; it holds the start of Snakemake and the building of the DAG.
+Stub jobs, {arguments.parallel} at once. What is left of a job's CPU time when its command is taken away, as
+it runs in a plain loop, is the scheduler's overhead; it holds the start of Snakemake and the building of the
+DAG.
 
 | jobs | CPU s | CPU ms a job | its command | overhead, CPU ms a job | peak, MiB | wall s |
 |---|---|---|---|---|---|---|

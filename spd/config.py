@@ -50,7 +50,7 @@ class ComputeOptions(Options):
     objects_per_job: Literal["all", "one"] = "all"
     """A detector job handles `all` objects of a data set (an import of torch costs 3 s) or `one`."""
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
-    """GPUs of one training on each of its nodes, a rank each; locally `--resources gpu=N` limits jobs at once."""
+    """GPUs of one training on each node, a rank each; locally `--resources gpu=N` limits jobs at once."""
     nodes: Annotated[int, Field(ge=1, le=64)] = 1
     """Nodes of one training (Slurm only)."""
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 300

@@ -108,8 +108,8 @@ def pack(
     at all. `sources`: stage -> hash of the code that made it, kept with the file.
 
     images: uint8 (N, 3, size, size); sizes: int32 (N, 2), height and width before. The header says, as
-    strings: format (of this file), size (the side in pixels), crop, resize, order (of the images), digest, sources.
-    Raises ValueError that lists all images that cannot be read, OSError where the disk has no room.
+    strings: format (of this file), size (the side in pixels), crop, resize, order (of the images), digest,
+    sources. Raises ValueError that lists all images that cannot be read, OSError where the disk has no room.
     """
     manifest = _training(manifest)
     shapes = {"images": ("uint8", (len(manifest), 3, size, size)), "sizes": ("int32", (len(manifest), 2))}
