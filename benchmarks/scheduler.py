@@ -126,8 +126,8 @@ def main() -> None:
 on the machine lengthens the wall time. {machine()}.
 
 Dry run of preset paper from nothing, {dry[0][1]:,} jobs: {used[len(used) // 2]:.1f} s of CPU time (median
-of {len(used)}; {used[0]:.1f} - {used[-1]:.1f}), {max(one.peak for one, _ in dry):.0f} MiB at its peak (least wall
-time {min(one.wall for one, _ in dry):.0f} s). The bounds are 20 s and 2 GiB.
+of {len(used)}; {used[0]:.1f} - {used[-1]:.1f}), {max(one.peak for one, _ in dry):.0f} MiB at its peak (least
+wall time {min(one.wall for one, _ in dry):.0f} s). The bounds are 20 s and 2 GiB.
 
 Stub jobs, {arguments.parallel} at once. What is left of a job's CPU time when its command is taken away, as
 it runs in a plain loop, is the scheduler's overhead; it holds the start of Snakemake and the building of the
