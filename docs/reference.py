@@ -115,8 +115,8 @@ def packages() -> dict[str, list[str]]:
 
 def front_page(readme: str) -> str:
     """The README with its links into docs/ turned to the site's; other relative links become plain text."""
-    text = re.sub(r"\]\(docs/", "](", readme).replace('src="docs/', 'src="')
-    return re.sub(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)(?![\w./-]+\.md)[^)]*\)", r"\1", text)
+    text = re.sub(r"(?<!!)\[([^\]]+)\]\((?!https?:|#|docs/[\w./-]+\.md)[^)]*\)", r"\1", readme)
+    return re.sub(r"\]\(docs/", "](", text)
 
 
 def on_files(files, config):

@@ -34,7 +34,7 @@ ACCUMULATION = {
 
 
 class SPDOptions(Options):
-    """The SPD term that is added to a base method (paper: NeurIPS-style poster and section 3; else marked
+    """The SPD term that is added to a base method (the paper and its poster; else marked
     ours)."""
 
     eta: float = Field(default=0.1, ge=0)
