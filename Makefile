@@ -50,9 +50,7 @@ test-mlflow-server: $(VENV)/.test ## 16 jobs log live to an MLflow server on Pos
 	PYTHONPATH=$(CURDIR)/build/postgresql $(BIN)/python tests/mlflow_server/sixteen_jobs.py --write
 
 mechanism: $(VENV)/.demo ## Does SPD do what it says? About two hours of one core; resumable (docs/mechanism.md)
-	OMP_NUM_THREADS=1 $(BIN)/python -m studies.mechanism
-	test ! -d "$$SPD_DATA/magnetic_tile" || OMP_NUM_THREADS=1 $(BIN)/python -m studies.continued
-	$(BIN)/python -m studies.mechanism --report
+	$(BIN)/snakemake --cores 1 --quiet rules host reason progress mechanism
 
 lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/ruff check .

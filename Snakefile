@@ -41,6 +41,7 @@ include: "rules/finetune.smk"
 include: "rules/tables.smk"
 include: "rules/pictures.smk"
 include: "rules/tracking.smk"
+include: "rules/studies.smk"
 
 
 localrules:

@@ -22,12 +22,16 @@ def source_hash(*sources: str | Path) -> str:
     exist. (ours)
     """
     digest = hashlib.sha256()
-    for path in sorted(_closure(sources)):
-        inside = path.is_relative_to(PACKAGE)
-        name = path.relative_to(PACKAGE).as_posix() if inside else path.name
+    # Sorted by what is hashed: the order of full paths would depend on how a script's path is spelt.
+    for name, path in sorted((_name(path), path) for path in _closure(sources)):
         digest.update(name.encode() + b"\0")
         digest.update(ast.dump(_without_docstrings(_parse(path))).encode() + b"\0")
     return digest.hexdigest()[:12]
+
+
+def _name(path: Path) -> str:
+    """A module's place inside the package, or a script's file name, which must not pass for a module's."""
+    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else f"/{path.name}"
 
 
 def _closure(sources: tuple[str | Path, ...]) -> set[Path]:

@@ -51,6 +51,17 @@ def test_comments_and_docstrings_do_not_count(package):
     assert hash_of("spd.a") != before
 
 
+def test_a_scripts_hash_does_not_hang_on_the_spelling_of_its_path(package):
+    # Snakemake spells a script's folder as `rules/../workflow_scripts`, which sorts before the package.
+    root, hash_of = package
+    scripts = root.parent / "workflow_scripts"
+    scripts.mkdir()
+    (root.parent / "rules").mkdir()
+    for name in ("stage.py", "a.py"):  # one is called like a module
+        (scripts / name).write_text("import spd.a\n")
+        assert hash_of(scripts / name) == hash_of(root.parent / "rules/../workflow_scripts" / name)
+
+
 def test_unknown_module_is_an_error(package):
     _, hash_of = package
     with pytest.raises(ValueError, match=r"spd\.nowhere"):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,10 @@ class Workspace:
     def planned(self, *arguments, **more):
         """rule -> number of jobs that a dry run announces."""
         return _jobs(self.plan(*arguments, **more))
+
+    def copy(self, name):
+        """A workspace of the same state, for a test that changes it."""
+        return Workspace(Path(shutil.copytree(self.folder, self.folder.parent / name)))
 
     def temporary_files(self):
         files = (path for path in (self.folder / "results").rglob("*") if path.is_file())

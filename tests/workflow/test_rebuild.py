@@ -123,8 +123,7 @@ def test_changed_detector_option_refits_and_extracts_nothing(built, overlay):
 
 
 def test_one_table_alone(built):
-    shutil.copytree(built.folder, built.folder.parent / "one", dirs_exist_ok=True)
-    one = type(built)(built.folder.parent / "one")
+    one = built.copy("one")
     shutil.rmtree(one.folder / "results/tiny/tables")
     assert one.planned("padim_1class") == {"padim_1class": 1}
 
@@ -164,22 +163,18 @@ def test_deleted_table_is_made_again_alone(built):
 
 
 def test_failed_job_leaves_nothing_half_written_and_names_its_log(built):
-    image = built.folder / "photographs/nut/train/good/001.png"
-    before, stat = image.read_bytes(), image.stat()
+    failing = built.copy("failing")
+    image = failing.folder / "photographs/nut/train/good/001.png"
+    image.write_bytes(image.read_bytes()[:200])
     manifest = "results/tiny/manifests/mine/1cls.csv"
-    try:
-        image.write_bytes(before[:200])
-        done = built.snakemake(manifest)
-        output = done.stdout + done.stderr
-        assert done.returncode != 0
-        assert "001.png" in output
-        assert "results/tiny/logs/manifest/mine-1cls.log" in output
-        assert f"snakemake --cores all {manifest}" in output
-        assert list((built.folder / "results/tiny/manifests").glob("mine/*")) == []
-        assert built.temporary_files() == []
-    finally:
-        image.write_bytes(before)
-        os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    done = failing.snakemake(manifest)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "001.png" in output
+    assert "results/tiny/logs/manifest/mine-1cls.log" in output
+    assert f"snakemake --cores all {manifest}" in output
+    assert list((failing.folder / "results/tiny/manifests").glob("mine/*")) == []
+    assert failing.temporary_files() == []
 
 
 def test_progress_is_visible_with_the_flags_of_make_demo(built):
@@ -201,12 +196,11 @@ STAGES = {
 }
 
 
-@pytest.mark.xfail(reason="fails when the whole file runs; the cause is not found yet")
 def test_every_stage_writes_records_and_each_is_one_run(built):
     synced = read_json(built.folder / "results/tiny/mlflow/synced.json")
     files = [
         *built.folder.glob("results/tiny/records/**/*.json"),
-        *built.folder.glob("data/demo/tiny/*.json"),
+        *built.folder.glob("data/demo/tiny/[!.]*.json"),  # hidden: lists of hashes
     ]
     files += built.folder.glob("data/demo/tiny/unpacked/*.json")
     records = [read_json(path) for path in files]
@@ -223,7 +217,6 @@ def test_every_stage_writes_records_and_each_is_one_run(built):
     assert set(labels) == {("SimSiam",), ("random (lite0)",)}  # keys in records, names in MLflow
 
 
-@pytest.mark.xfail(reason="fails when the whole file runs; the cause is not found yet")
 def test_a_cell_names_the_code_of_every_stage_before_it(built, repository):
     cell = read_json(built.folder / "results/tiny/cells/mine/1cls/padim-demo/all/simsiam_eta0.5-seed0.json")
     sources = {**cell["provenance"]["sources"], "detect": cell["provenance"]["code"]}

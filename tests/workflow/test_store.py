@@ -15,7 +15,6 @@ import pytest
 pytestmark = pytest.mark.workflow
 
 
-@pytest.mark.xfail(reason="fails when the whole file runs; the cause is not found yet")
 def test_a_missing_or_another_store_is_filled(built):
     database = built.folder / "results/tiny/mlflow/mlflow.db"
     away = built.folder / "mlflow.db.away"
