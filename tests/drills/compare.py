@@ -3,6 +3,8 @@
     python tests/drills/compare.py --preset demo                    the same twice: every file the same bytes
     python tests/drills/compare.py --preset tiny --threads 1 2      1 thread against 2: the largest difference
 
+--first names a clone in which a run has ended already (the undisturbed run of a drill): one run less.
+
 Ends with status 1 where equal settings gave other bytes, or where threads moved a table by more than --bound
 points.
 """
@@ -21,6 +23,7 @@ def main() -> int:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--threads", type=int, nargs=2, default=[1, 1])
     parser.add_argument("--bound", type=float, default=5.0, help="points of per cent")
+    parser.add_argument("--first", type=Path, help="a clone with the first run's results")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("build/compare"))
     options = parser.parse_args()
@@ -28,6 +31,9 @@ def main() -> int:
     shutil.rmtree(work, ignore_errors=True)
     results = []
     for i, threads in enumerate(options.threads):
+        if i == 0 and options.first is not None:
+            results.append(options.first / "results" / options.preset)
+            continue
         source = work / f"clone{i}"
         commit = clone(source)
         (source / "mine.yaml").write_text(yaml.safe_dump({"compute": {"threads": threads}}))

@@ -3,18 +3,31 @@
     python tests/drills/crash.py --preset tiny --kills 100 --work build/drill
 
 Each build starts in an empty folder and is killed again and again until one start gets through; then its
-files must be those of an undisturbed run. Each line of <work>/<preset>.jsonl is one kill or one finished
-build, so that a stopped drill goes on where it was; `--report` prints what is there.
+files must be those of an undisturbed run in a clone of its own. A moment is drawn in processor time, since a
+clock would make it depend on what else runs: uniform from a start's beginning to --window of what the
+undisturbed run took, so that a build has many kills in all its stages. Each line of <work>/<preset>.jsonl is
+one kill or one finished build, so that a stopped drill goes on where it was; `--report` prints what is there.
 """
 
 import argparse
 import json
 import random
+import resource
 import shutil
 import time
 from pathlib import Path
 
-from runs import clone, contents, kill, leftovers, mlflow_runs, recorded_as_finished, start, started
+from runs import (
+    clone,
+    contents,
+    kill,
+    leftovers,
+    mlflow_runs,
+    processor_seconds,
+    recorded_as_finished,
+    start,
+    started,
+)
 
 
 def main() -> int:
@@ -23,6 +36,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--window", type=float, default=0.3, help="latest moment, as a share of a whole run")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no new build after these")
     parser.add_argument("--work", type=Path, default=Path("build/drill"))
     parser.add_argument("--report", action="store_true", help="only print what is recorded")
@@ -40,7 +54,7 @@ def drill(work: Path, record: Path, options: argparse.Namespace) -> None:
     source, results = work / "source", f"results/{options.preset}"
     commit = clone(source)
     log = work / f"{options.preset}.log"
-    reference, seconds = undisturbed(work, source, options, log)
+    reference, seconds = undisturbed(work, options, log)
     expected = mlflow_runs(work / f"{options.preset}-undisturbed" / results)
     lines = read(record)
     kills = sum(line["what"] == "kill" for line in lines)
@@ -51,7 +65,7 @@ def drill(work: Path, record: Path, options: argparse.Namespace) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         finished: set[str] = set()
         while True:
-            draw = random.Random(f"{options.seed} {build} {kills}").uniform(0, seconds)
+            draw = random.Random(f"{options.seed} {build} {kills}").uniform(0, options.window * seconds)
             process = start(source, folder, options.preset, cores=options.cores, log=log)
             status = wait(process, draw if kills < options.kills else None)
             if status is None:
@@ -76,24 +90,29 @@ def drill(work: Path, record: Path, options: argparse.Namespace) -> None:
             print(f"build {build} ended with status {status}: {kept}", flush=True)
 
 
-def undisturbed(work: Path, source: Path, options: argparse.Namespace, log: Path) -> tuple[dict, float]:
-    """(contents, seconds) of a run that nobody kills; made once."""
+def undisturbed(work: Path, options: argparse.Namespace, log: Path) -> tuple[dict, float]:
+    """(contents, processor seconds) of a run that nobody kills, in a fresh clone; made once."""
     folder, known = work / f"{options.preset}-undisturbed", work / f"{options.preset}-undisturbed.json"
     if not known.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        began = time.monotonic()
-        status = start(source, folder, options.preset, cores=options.cores, log=log).wait()
+        clone(folder)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        status = start(folder, folder, options.preset, cores=options.cores, log=log).wait()
         if status:
             raise SystemExit(f"the undisturbed run ended with status {status}: {log}")
-        known.write_text(json.dumps(time.monotonic() - began))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        known.write_text(json.dumps(round(seconds, 1)))
     return contents(folder / f"results/{options.preset}"), json.loads(known.read_text())
 
 
-def wait(process, seconds):
-    try:
-        return process.wait(seconds)
-    except Exception:  # subprocess.TimeoutExpired
-        return None
+def wait(process, seconds: float | None) -> int | None:
+    """The status of a run that ended, or None once it has used so much processor time."""
+    while process.poll() is None:
+        if seconds is not None and processor_seconds(process) >= seconds:
+            return None
+        time.sleep(0.1)
+    return process.returncode
 
 
 def read(record: Path) -> list[dict]:
@@ -123,6 +142,9 @@ def report(record: Path, preset: str) -> int:
     }
     commits = ", ".join(dict.fromkeys(line["commit"] for line in lines))
     print(f"preset {preset}, commit {commits}: {len(kills)} kills -9 in {len(builds)} builds")
+    draws = sorted(line["seconds"] for line in kills) or [0.0]
+    median = draws[len(draws) // 2]
+    print(f"  killed after {draws[0]:g} to {draws[-1]:g} s of processor time, median {median:g} s")
     for what, count in bad.items():
         print(f"  {count} {what}")
     hit = sorted({rule for line in kills for rule in line["running"]})

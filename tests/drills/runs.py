@@ -1,6 +1,7 @@
 """Runs of the workflow that drills start, end and compare, on a clone of the checkout."""
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Logs, timings and the store of MLflow hold clock times.
@@ -38,8 +41,20 @@ def start(
     environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
     with log.open("wb") as out:
         return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, process_group=0
         )
+
+
+def processor_seconds(process: subprocess.Popen) -> float:
+    """Processor time of a run so far: its processes and the children of theirs that have ended."""
+    total = 0.0
+    with contextlib.suppress(psutil.Error):
+        first = psutil.Process(process.pid)
+        for one in (first, *first.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                times = one.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def kill(process: subprocess.Popen, folder: Path) -> None:
