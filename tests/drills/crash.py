@@ -2,8 +2,8 @@
 
     python tests/drills/crash.py --preset tiny --kills 100 --work build/drill
 
-Each build starts in an empty folder and is killed again and again until one start gets through; then its
-files must be those of an undisturbed run in a clone of its own. A moment is drawn in processor time, since a
+Each build starts in a fresh clone and is killed again and again until one start gets through; then its files
+must be those of an undisturbed run in a clone of its own. A moment is drawn in processor time, since a
 clock would make it depend on what else runs: uniform from a start's beginning to --window of what the
 undisturbed run took, so that a build has many kills in all its stages. Each line of <work>/<preset>.jsonl is
 one kill or one finished build, so that a stopped drill goes on where it was; `--report` prints what is there.
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--window", type=float, default=0.3, help="latest moment, as a share of a whole run")
+    parser.add_argument("--window", type=float, default=0.2, help="latest moment, as a share of a whole run")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no new build after these")
     parser.add_argument("--work", type=Path, default=Path("build/drill"))
     parser.add_argument("--report", action="store_true", help="only print what is recorded")
@@ -54,7 +54,7 @@ def drill(work: Path, record: Path, options: argparse.Namespace) -> None:
     source, results = work / "source", f"results/{options.preset}"
     commit = clone(source)
     log = work / f"{options.preset}.log"
-    reference, seconds = undisturbed(work, options, log)
+    reference, seconds = undisturbed(work, source, options, log)
     expected = mlflow_runs(work / f"{options.preset}-undisturbed" / results)
     lines = read(record)
     kills = sum(line["what"] == "kill" for line in lines)
@@ -63,10 +63,11 @@ def drill(work: Path, record: Path, options: argparse.Namespace) -> None:
         build += 1
         folder = work / f"{options.preset}-run"
         shutil.rmtree(folder, ignore_errors=True)
+        clone(folder, source)
         finished: set[str] = set()
         while True:
             draw = random.Random(f"{options.seed} {build} {kills}").uniform(0, options.window * seconds)
-            process = start(source, folder, options.preset, cores=options.cores, log=log)
+            process = start(folder, folder, options.preset, cores=options.cores, log=log)
             status = wait(process, draw if kills < options.kills else None)
             if status is None:
                 kill(process, folder)
@@ -90,12 +91,12 @@ def drill(work: Path, record: Path, options: argparse.Namespace) -> None:
             print(f"build {build} ended with status {status}: {kept}", flush=True)
 
 
-def undisturbed(work: Path, options: argparse.Namespace, log: Path) -> tuple[dict, float]:
+def undisturbed(work: Path, source: Path, options: argparse.Namespace, log: Path) -> tuple[dict, float]:
     """(contents, processor seconds) of a run that nobody kills, in a fresh clone; made once."""
     folder, known = work / f"{options.preset}-undisturbed", work / f"{options.preset}-undisturbed.json"
     if not known.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        clone(folder)
+        clone(folder, source)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         status = start(folder, folder, options.preset, cores=options.cores, log=log).wait()
         if status:

@@ -19,13 +19,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 UNCOMPARED = ("logs", "benchmarks", "mlflow")
 
 
-def clone(folder: Path) -> str:
-    """Clones the checkout's last commit into `folder`, once; returns its short name.
+def clone(folder: Path, origin: Path = REPOSITORY) -> str:
+    """Clones the last commit of `origin` into `folder`, once; returns its short name.
 
     A drill lasts for hours; edits of the checkout must not change what it runs.
     """
     if not folder.exists():
-        subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(folder)], check=True)
+        subprocess.run(["git", "clone", "-q", str(origin), str(folder)], check=True)
     command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
