@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from spd.redaction import redact
 from spd.tracking import BATCH, CONTENT, KEY, LIVE, begin, connect, experiment, history_points, logged
 
 SECONDS = 5  # between two looks at the history
@@ -110,7 +111,7 @@ def _main(about: dict[str, str]) -> None:
             follower.send()
         except Exception as error:
             if not silent:
-                reason = " ".join(str(error).split())[:200]
+                reason = redact(" ".join(str(error).split()))[:200]
                 print(f"MLflow: no live curves for now ({reason}); the sync adds them later", file=sys.stderr)
             silent = True
 

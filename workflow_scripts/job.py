@@ -19,6 +19,7 @@ from typing import Any
 from launch import is_rank
 
 from spd.locks import only_one
+from spd.redaction import redact
 from spd.verify import hash_list, write_hashes
 
 ECHO_SECONDS = 10
@@ -36,6 +37,7 @@ class _Log(io.TextIOBase):
         self.line = ""
 
     def write(self, text: str) -> int:
+        length, text = len(text), redact(text)
         # A progress bar redraws its line with \r: the log keeps each state on a line of its own.
         self.file.write(text.replace("\r", "\n"))
         self.file.flush()
@@ -44,12 +46,12 @@ class _Log(io.TextIOBase):
         )
         if self.line and time.monotonic() - self.echoed > ECHO_SECONDS:
             self.say(self.line.strip())
-        return len(text)
+        return length
 
     def say(self, text: str) -> None:
         """Prints a line to the terminal now."""
         self.echoed = time.monotonic()
-        print(f"[{self.label}] {text}", file=self.terminal, flush=True)
+        print(f"[{self.label}] {redact(text)}", file=self.terminal, flush=True)
 
     def isatty(self) -> bool:
         return False
@@ -85,7 +87,7 @@ def running(snakemake: Any) -> Iterator[_Log]:
         sys.exit(130)
     except Exception as error:
         expected = isinstance(error, ValueError | OSError | RuntimeError | MemoryError)
-        log.file.write(traceback.format_exc())
+        log.file.write(redact(traceback.format_exc()))
         log.file.flush()
         reason = str(error).strip() or type(error).__name__
         shown = (reason if expected else f"{type(error).__name__}: {reason}").splitlines()

@@ -57,6 +57,22 @@ def processor_seconds(process: subprocess.Popen) -> float:
     return total
 
 
+def use(process: subprocess.Popen) -> dict[str, float]:
+    """MB that are not shared and open files, now: of a run's Snakemake, and the most of one of its jobs."""
+    found = dict.fromkeys(("snakemake_megabytes", "snakemake_files", "job_megabytes", "job_files"), 0.0)
+    with contextlib.suppress(psutil.Error):
+        first = psutil.Process(process.pid)
+        for one in (first, *first.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                who = "snakemake" if one == first else "job"
+                for key, value in (
+                    ("megabytes", one.memory_full_info().uss / 2**20),
+                    ("files", one.num_fds()),
+                ):
+                    found[f"{who}_{key}"] = max(found[f"{who}_{key}"], value)
+    return found
+
+
 def kill(process: subprocess.Popen, folder: Path) -> None:
     """kill -9 of the whole group; returns when nothing runs in `folder` any more."""
     os.killpg(process.pid, signal.SIGKILL)

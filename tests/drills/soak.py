@@ -4,21 +4,22 @@
 
 A round makes one to four edits, running the workflow after each in one and the same folder, then runs the
 final configuration in an empty folder: tables, cells, backbones and figures that it asks for must be the same
-bytes. Each line of <work>/soak.jsonl is a round, with the memory and open files of this process and the
-largest memory of a run, so that a stopped soak goes on where it was; `--report` prints what is there.
+bytes. Each line of <work>/soak.jsonl is a round, with the most memory and open files of its runs in that
+folder (Snakemake's and a job's, looked at twice a second), so that a stopped soak goes on where it was;
+`--report` prints what is there, and fits lines through them over the rounds.
 """
 
 import argparse
 import json
-import os
 import random
-import resource
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import yaml
-from runs import clone, contents, mlflow_runs, start, started
+from runs import clone, contents, mlflow_runs, start, started, use
 
 EDITS = {  # what a user might change: a path into the configuration and the values it takes
     "spd.spd.eta": [0.05, 0.1, 0.3],
@@ -63,6 +64,7 @@ def soak(work: Path, record: Path, options: argparse.Namespace) -> None:
         draw = random.Random(f"{options.seed} {done}")
         config: dict = {}
         edits, jobs = [], 0
+        most: dict[str, float] = {}
         folder, fresh = work / "edited", work / "fresh"
         began = time.monotonic()
         for _ in range(draw.randint(1, 4)):
@@ -70,9 +72,9 @@ def soak(work: Path, record: Path, options: argparse.Namespace) -> None:
             value = draw.choice(EDITS[key])
             put(config, key, value)
             edits.append(f"{key}={json.dumps(value)}")
-            jobs += run(work, folder, config, options)
+            jobs += run(work, folder, config, options, most)
         shutil.rmtree(fresh, ignore_errors=True)
-        from_scratch = run(work, fresh, config, options)
+        from_scratch = run(work, fresh, config, options, {})
         different = compare(folder / "results/tiny", fresh / "results/tiny")
         line = {
             "round": done,
@@ -83,9 +85,7 @@ def soak(work: Path, record: Path, options: argparse.Namespace) -> None:
             "different": different,
             "mlflow_runs": [mlflow_runs(f / "results/tiny") for f in (folder, fresh)],
             "minutes": round((time.monotonic() - began) / 60, 2),
-            "open_files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
-            "own_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "largest_run_megabytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+            **{key: round(value) for key, value in most.items()},
             "undeleted_files": len(list(folder.rglob("*"))),
         }
         with record.open("a") as file:
@@ -101,15 +101,21 @@ def put(config: dict, key: str, value) -> None:
     config[last] = value
 
 
-def run(work: Path, folder: Path, config: dict, options: argparse.Namespace) -> int:
-    """Runs the workflow; returns how many jobs it started."""
+def run(work: Path, folder: Path, config: dict, options: argparse.Namespace, most: dict) -> int:
+    """Runs the workflow; returns how many jobs it started. most: raised to what this run used."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "mine.yaml").write_text(yaml.safe_dump(config))
     log = work / "soak.log"
     process = start(
         work / "source", folder, "tiny", "--configfile", "mine.yaml", cores=options.cores, log=log
     )
-    if process.wait():
+    while True:
+        try:
+            process.wait(0.5)
+            break
+        except subprocess.TimeoutExpired:
+            most |= {key: max(value, most.get(key, 0)) for key, value in use(process).items()}
+    if process.returncode:
         raise SystemExit(f"a run ended with status {process.returncode}: {log}\n{yaml.safe_dump(config)}")
     return len(started(log)[0])
 
@@ -134,9 +140,11 @@ def report(record: Path) -> int:
         f"after edits, {scratch} from scratch"
     )
     print(f"  {len(bad)} rounds whose files differ from those of a run from scratch")
-    for key, unit in (("open_files", "open files"), ("own_megabytes", "MB of the soak's own"),
-                      ("largest_run_megabytes", "MB of the largest process")):  # fmt: skip
-        print(f"  {unit}: {lines[0][key]} in the first round, {lines[-1][key]} in the last")
+    for key in ("snakemake_megabytes", "snakemake_files", "job_megabytes", "job_files", "undeleted_files"):
+        values = np.array([line[key] for line in lines], float)
+        slope = np.polyfit(np.arange(len(values)), values, 1)[0] if len(values) > 2 else float("nan")
+        ends = f"{values[0]:.0f} in the first round, {values[-1]:.0f} in the last, at most {values.max():.0f}"
+        print(f"  {key.replace('_', ' ')}: {ends}; {slope:+.2f} a round")
     for line in bad:
         print(f"  round {line['round']}: {line['edits']}: {line['different'][:5]}")
     return int(bool(bad))

@@ -20,6 +20,16 @@ FLAGS = re.search(
 )[1].split()
 
 
+# None of it may reach results, logs or the terminal: tests/workflow/test_trust.py.
+SECRET = "hunter2-e5c1a7d0"
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "GITHUB_TOKEN": SECRET,
+    "MLFLOW_TRACKING_PASSWORD": SECRET,
+    "HTTPS_PROXY": f"http://me:{SECRET}@127.0.0.1:9",
+}
+
+
 class Workspace:
     """A folder in which Snakemake runs this repository's workflow."""
 
@@ -112,6 +122,19 @@ def repository():
 
 
 @pytest.fixture(scope="session")
+def secret():
+    """A value that variables of the environment had in `built`."""
+    return SECRET
+
+
+@pytest.fixture
+def copied(built, tmp_path):
+    """A copy of `built` for a test that alters it."""
+    shutil.copytree(built.folder, tmp_path / "copy", symlinks=True)
+    return Workspace(tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
 def overlay():
     return _overlay
 
@@ -144,7 +167,7 @@ def built(tmp_path_factory):
     """The workspace after one complete run, whose output is `built.output`; tests leave it as it was."""
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
     _write_photographs(workspace.folder / "photographs")
-    done = workspace.snakemake(*FLAGS)
+    done = workspace.snakemake(*FLAGS, environment=SECRETS)
     workspace.output = done.stdout + done.stderr
     assert done.returncode == 0, workspace.output
     return workspace
