@@ -1,4 +1,4 @@
-"""requirements/audit.py against a database of our own, and against none."""
+"""requirements/audit.py against a database of our own, and against none; hashes and licences."""
 
 import importlib.util
 import json
@@ -84,3 +84,10 @@ def test_every_locked_package_has_a_hash():
         lines = [line for line in lock.read_text().splitlines() if "==" in line]
         assert lines
         assert all("--hash=sha256:" in line for line in lines), lock
+
+
+def test_the_licence_of_every_locked_package_is_listed(audit):
+    rows = [line.split(" | ") for line in (FILE.parent / "licences.md").read_text().splitlines()]
+    listed = {(row[0].removeprefix("| "), row[1]): row[2] for row in rows if len(row) == 4}
+    assert set(audit.locked()) == {key for key in listed if key != ("package", "version")}
+    assert all(listed.values())
