@@ -12,7 +12,7 @@ from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.registry import build
 from spd.features.store import Features
 from spd.images.cache import ImageCache
-from spd.metrics.by_defect import image_metrics_by_defect
+from spd.metrics.by_defect import image_metrics_by_defect, pixel_metrics_by_defect
 from spd.metrics.image import image_metrics
 from spd.metrics.pixel import pixel_metrics
 from spd.tensors import write_tensors
@@ -40,9 +40,10 @@ def evaluate(
     """Runs a 1-class detector on every object of an image cache and returns what a table needs.
 
     Returns object -> {n_train, n_test_normal, n_test_anomaly, classification, segmentation, image_scores,
-    by_defect, notes}; metrics are fractions in [0, 1], None where undefined; segmentation is None for an
-    object without masks; `image_scores` ({anomalous, scores}, by test image) is what intervals redraw, None
-    where a score is infinite.
+    by_defect, by_defect_segmentation, notes}; metrics are fractions in [0, 1], None where undefined;
+    segmentation is None for an object without masks; `image_scores` ({anomalous, scores}, by test image) is
+    what intervals redraw, None where a score is infinite; the last two metrics are by defect type, empty
+    where the data set names none.
     `maps_path` receives, per object, `NAME/maps` float16 (N, H, W) and `NAME/scores` float32 (N,) of the test
     images, and what the fit drew: PaDiM's `NAME/channels`, PatchCore's `NAME/coreset` (int64). Maps are kept
     for pictures: metrics are computed from the float32 maps before. float16 keeps 11 bits of a score;
@@ -115,7 +116,9 @@ def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray)
     rows = cache.rows(name, "test")
     anomalous = (rows["label"] == "anomaly").to_numpy()
     files, masks = list(rows["image"]), cache.masks(name, "test")
-    known = (rows["defect"] != "").to_numpy() | ~anomalous
+    # Defect types are named by the data set, or not at all.
+    known = np.flatnonzero((rows["defect"] != "").to_numpy() | ~anomalous)
+    labels, defects = anomalous[known], list(rows["defect"].iloc[known])
     return {
         "n_train": len(cache.rows(name, "train")),
         "n_test_normal": int((~anomalous).sum()),
@@ -123,8 +126,10 @@ def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray)
         "classification": image_metrics(scores, anomalous, names=files),
         "segmentation": None if masks is None else pixel_metrics(maps, masks, names=files),
         "image_scores": _kept(scores, anomalous),
-        # Defect types are named by the data set, or not at all.
-        "by_defect": image_metrics_by_defect(scores[known], anomalous[known], list(rows["defect"][known])),
+        "by_defect": image_metrics_by_defect(scores[known], labels, defects),
+        "by_defect_segmentation": {}
+        if masks is None
+        else pixel_metrics_by_defect([maps[i] for i in known], [masks[i] for i in known], labels, defects),
     }
 
 

@@ -88,7 +88,15 @@ def test_cells_hold_what_the_detector_and_scikit_learn_say(stage, tmp_path):
     assert gear["segmentation"]["AP"] == pytest.approx(
         average_precision_score(masks.ravel(), maps.ravel()), abs=1e-12
     )
-    assert set(gear["by_defect"]) == {"dent", "spot"}
+    assert set(gear["by_defect"]) == set(gear["by_defect_segmentation"]) == {"dent", "spot"}
+    dents = ~labels | (np.array(ImageCache(cache).rows("gear", "test")["defect"]) == "dent")
+    assert gear["by_defect"]["dent"]["AU-ROC"] == pytest.approx(
+        roc_auc_score(labels[dents], scores[dents]), abs=1e-12
+    )
+    assert gear["by_defect_segmentation"]["dent"]["AP"] == pytest.approx(
+        average_precision_score(masks[dents].ravel(), maps[dents].ravel()), abs=1e-12
+    )
+    assert results["täfel/2"]["by_defect"] and not results["täfel/2"]["by_defect_segmentation"]
     kept = gear["image_scores"]
     assert kept["anomalous"] == labels.tolist()
     np.testing.assert_array_equal(np.array(kept["scores"], np.float32), scores)  # every bit

@@ -81,6 +81,8 @@ class ObjectResult(_Read):
     """None where they were not kept: intervals then redraw no images."""
     by_defect: dict[str, TaskResult] = {}
     """Image metrics by defect type: its anomalies against all normal images."""
+    by_defect_segmentation: dict[str, TaskResult] = {}
+    """Pixel metrics by defect type, over its images and all normal ones."""
     notes: list[str] = []
     """What the detector had to say of its fit."""
 

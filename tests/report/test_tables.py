@@ -347,17 +347,26 @@ def test_defect_types_have_rows_of_their_own(cells, cell_content, options, tmp_p
     contents = []
     for name, spd, gain in (("sup", "none", 0), ("sup_spd", "spd", 0.1)):
         types = {"scratch": {"AU-PR": 0.4 + gain}, "dent": {"AU-PR": 0.6 + gain}}
-        more = {"a": {"by_defect": types}, "b": {"by_defect": {"dent": {"AU-PR": 0.3}}}}
+        pixels = {"scratch": {"AU-PR": 0.2 + gain}}
+        more = {
+            "a": {"by_defect": types, "by_defect_segmentation": pixels},
+            "b": {"by_defect": {"dent": {"AU-PR": 0.3}}},
+        }
         values = {"a": {"AU-PR": 0.5}, "b": {"AU-PR": 0.5}}
         contents.append(cell_content(name, spd=spd, classification=values, more=more))
     write_table(cells(*contents), "t", options(), tmp_path)
     text = (tmp_path / "t_objects.md").read_text()
     assert "## VisA, classification, by defect type, AU-PR" in text
+    assert "## VisA, segmentation, by defect type, AU-PR" in text
     rows = markdown_rows(text)
-    assert rows[rows.index(["Object", "Defect type", "Sup", "Sup + SPD"]) + 2 :] == [
+    head = ["Object", "Defect type", "Sup", "Sup + SPD"]
+    first = rows.index(head)
+    second = rows.index(head, first + 1)
+    assert rows[first + 2 : second] == [
         ["a", "dent", "60.0", "70.0 (+10.0)"], ["a", "scratch", "40.0", "50.0 (+10.0)"],
         ["b", "dent", "30.0", "30.0 (0.0)"],
     ]  # fmt: skip
+    assert rows[second + 2 :] == [["a", "scratch", "20.0", "30.0 (+10.0)"]]
     assert "scratch" not in (tmp_path / "t.csv").read_text()
 
 
