@@ -61,7 +61,7 @@ def anomalib(train: dict[str, np.ndarray], test: dict[str, np.ndarray], channels
     a, b = slab(train), slab(test)
     if arguments.threads > 1:
         # On several threads torch's batched inverse fails at d = 550 (oneMKL: "Parameter 6 was incorrect on
-        # entry to SLASWP", torch 2.14.1, AMD EPYC), and anomalib with it; matrix by matrix it works.
+        # entry to SLASWP", torch 2.14.1, AMD and Intel), and anomalib with it; matrix by matrix it works.
         torch.linalg.inv = lambda batch: torch.stack([torch.inverse(matrix) for matrix in batch])
 
     def run() -> None:

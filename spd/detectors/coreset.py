@@ -5,28 +5,37 @@ float32 vectors is summed in float64, entry by entry, and the lowest index wins 
 neither on the BLAS nor on threads or processor: those only speed up what rules points out.
 
 1. All points know their exact squared distance m to the centres chosen so far. The `_CANDIDATES` largest are
-taken
-   out; every other point is bounded by the largest of the rest, because distances only shrink. So greedy
-   among the candidates is greedy among all while its maximum exceeds that bound: some hundreds of centres
-   per block.
-2. One matrix product then compares all points with the block's centres, as a filter with a rigorous error
-bound
-   (`bounds.py`); where a distance may have shrunk it is computed canonically.
+   taken out; every other point is bounded by the largest of the rest, because distances only shrink. So
+   greedy among the candidates is greedy among all while its maximum exceeds that bound: some hundreds of
+   centres per block.
+2. One matrix product compares the candidates with each other, another one all points with the block's
+   centres. Both are filters with a rigorous error bound (`bounds.py`); where a distance may have shrunk it is
+   computed canonically.
 3. A point with m <= (R/2)^2 cannot get closer to a centre chosen at distance R, since the distance to a set
-(and a
-   mean of distances) is 1-Lipschitz: such points stay out of the product.
+   (and a mean of distances) is 1-Lipschitz: such points stay out of the product.
 """
 
 import numba
 import numpy as np
 import torch
 
-from spd.detectors.bounds import error_bounds, filter_dtype, operand
+from spd.detectors.bounds import (
+    any_within,
+    as_integers,
+    error_bounds,
+    filter_dtype,
+    limit,
+    operand,
+    shift_of,
+    smallest,
+    surely_beyond,
+)
 from spd.detectors.threads import use_torch_threads
 
 _CANDIDATES = 1024
 _ROWS = 2048  # rows of one filter product: its result stays in the caches
-_TILE = 128  # candidates updated together, one SIMD lane each, so that every sum keeps its order
+_LANES = 128  # points measured together, one SIMD lane each, so that every sum keeps its order
+_SCANNED = 64  # products compared at once
 
 
 @numba.njit(cache=True, inline="always")
@@ -40,74 +49,78 @@ def squared_distance(a, b):
 
 
 @numba.njit(cache=True, parallel=True)
-def distances_to(points, centre):
-    """(N,) canonical squared distances of (N, d) float32 points to one of them."""
-    out = np.empty(points.shape[0])
-    for i in numba.prange(points.shape[0]):
-        out[i] = squared_distance(points[i], centre)
+def distances_to(points, centres):
+    """(K, N) canonical squared distances of (K, d) centres to (N, d) points, both float32."""
+    n, d = points.shape
+    out = np.empty((len(centres), n))
+    for block in numba.prange(-(-n // _LANES)):
+        start = block * _LANES
+        count = min(_LANES, n - start)
+        lanes, sums = np.empty((d, count), np.float32), np.empty(count)
+        for i in range(count):
+            for k in range(d):
+                lanes[k, i] = points[start + i, k]
+        for c in range(len(centres)):
+            sums[:] = 0.0
+            for k in range(d):
+                centre, row = np.float64(centres[c, k]), lanes[k]
+                for i in range(count):
+                    difference = np.float64(row[i]) - centre
+                    sums[i] += difference * difference
+            out[c, start : start + count] = sums
     return out
 
 
 @numba.njit(cache=True)
-def _greedy_among(tiles, indices, m, bound, bound_index, limit):
+def _greedy_among(products, points, indices, m, e, r, shift, bound, bound_index, size):
     """Greedy choice among candidates while no outside point can win; returns positions and their m when
     chosen.
 
-    tiles: (B / _TILE, d, _TILE) float32; indices: ascending, -1 for padding; m: (B,), changed; an outside
-    point has at most `bound`, and none with exactly that has an index below `bound_index`.
+    products: (B, B) integers, of the candidates with each other, at most `e`, `r` off; points: (B, d);
+    indices: ascending; m: (B,), changed; an outside point has at most `bound`, and none with exactly that has
+    an index below `bound_index`.
     """
-    chosen, radii = np.empty(limit, np.int64), np.empty(limit)
-    sums = np.empty(tiles.shape[2])
+    chosen, radii = np.empty(size, np.int64), np.empty(size)
+    most = np.empty(len(m), products.dtype)
+    for j in range(len(m)):
+        most[j] = limit(m[j], e, r, shift)
     count = 0
-    while count < limit:
+    while count < size:
         best = np.argmax(m)
         if count and not (m[best] > bound or (m[best] == bound and indices[best] < bound_index)):
             break
         chosen[count], radii[count] = best, m[best]
         count += 1
         m[best] = -1.0
-        home, lane = best // tiles.shape[2], best % tiles.shape[2]
-        for t in range(tiles.shape[0]):
-            sums[:] = 0.0
-            for k in range(tiles.shape[1]):
-                centre = np.float64(tiles[home, k, lane])
-                row = tiles[t, k]
-                for j in range(row.shape[0]):
-                    difference = np.float64(row[j]) - centre
-                    sums[j] += difference * difference
-            for j in range(sums.shape[0]):
-                at = t * tiles.shape[2] + j
-                if sums[j] < m[at]:
-                    m[at] = sums[j]
+        row = products[best]
+        for j in range(len(m)):
+            if row[j] <= most[j] and not surely_beyond(points[best], points[j], m[j]):
+                distance = squared_distance(points[best], points[j])
+                if distance < m[j]:
+                    m[j] = distance
+                    most[j] = limit(distance, e, r, shift)
     return chosen[:count], radii[:count]
 
 
-@numba.njit(cache=True, fastmath={"nnan", "ninf", "nsz"}, inline="always")
-def _largest(row):
-    top = row[0]
-    for j in range(row.shape[0]):
-        top = max(top, row[j])
-    return top
-
-
 @numba.njit(cache=True, parallel=True)
-def _shrink(products, rows, points, centres, m, e, r):
+def _shrink(products, rows, points, centres, m, e, r, shift):
     """Lowers m to the centres' canonical distances wherever the filter cannot exclude that they are
     smaller."""
     for n in numba.prange(products.shape[0]):
         i = rows[n]
-        # p >= -(1 + r) D / 2 - e, so D < m implies p > -(1 + r) m / 2 - e; nextafter covers the cast to
-        # float32.
-        threshold = np.float32(-(1.0 + r) * m[i] / 2.0 - e[n])
-        threshold -= abs(threshold) * np.float32(2.0**-22)
-        if _largest(products[n]) >= threshold:
-            for j in range(products.shape[1]):
-                if products[n, j] >= threshold:
-                    distance = squared_distance(points[i], centres[j])
-                    if distance < m[i]:
-                        m[i] = distance
-                        threshold = np.float32(-(1.0 + r) * m[i] / 2.0 - e[n])
-                        threshold -= abs(threshold) * np.float32(2.0**-22)
+        row, most = products[n], limit(m[i], e[i], r, shift)
+        if not any_within(row, most):
+            continue
+        # The most promising first: it rules out almost everything else.
+        m[i] = min(m[i], squared_distance(points[i], centres[smallest(row)]))
+        most = limit(m[i], e[i], r, shift)
+        for start in range(0, row.shape[0], _SCANNED):
+            part = row[start : start + _SCANNED]
+            if not any_within(part, most):
+                continue
+            for j in range(part.shape[0]):
+                if part[j] <= most and not surely_beyond(points[i], centres[start + j], m[i]):
+                    m[i] = min(m[i], squared_distance(points[i], centres[start + j]))
 
 
 def _start(points: np.ndarray, start: str, seed: int) -> tuple[np.ndarray, list[int]]:
@@ -115,13 +128,13 @@ def _start(points: np.ndarray, start: str, seed: int) -> tuple[np.ndarray, list[
     rng = np.random.default_rng(seed)
     if start == "random":
         first = int(rng.integers(len(points)))
-        m = distances_to(points, points[first])
+        m = distances_to(points, points[first : first + 1])[0]
         m[first] = -1.0
         return m, [first]
     anchors = rng.choice(len(points), min(10, len(points)), replace=False)
     total = np.zeros(len(points))
-    for anchor in anchors:
-        total += np.sqrt(distances_to(points, points[anchor]))
+    for squared in distances_to(points, points[anchors]):
+        total += np.sqrt(squared)
     return np.square(total / len(anchors)), []
 
 
@@ -156,7 +169,7 @@ def greedy_coreset(
     Raises ValueError if `size` exceeds N, or for values that are not finite.
     """
     points = np.ascontiguousarray(points, np.float32)
-    n, d = points.shape
+    n = len(points)
     if not 1 <= size <= n:
         raise ValueError(f"a coreset of {size} patches cannot be chosen from {n}; lower coreset_size")
     mean = points.mean(0, dtype=np.float64)
@@ -168,43 +181,48 @@ def greedy_coreset(
     left = operand(points, mean, dtype, left=True)
     while len(chosen) < size:
         indices, bound, bound_index = _candidates(m, _CANDIDATES)
-        if m[indices].max() <= 0:  # only copies of centres are left
+        among = m[indices]
+        if among.max() <= 0:  # only copies of centres are left
             rest = np.flatnonzero(m >= 0)[: size - len(chosen)]
             chosen.extend(rest.tolist())
             break
-        padded = -(-len(indices) // _TILE) * _TILE
-        among = np.full(padded, -1.0)
-        among[: len(indices)] = m[indices]
-        tiles = np.zeros((padded, d), np.float32)
-        tiles[: len(indices)] = points[indices]
-        tiles = np.ascontiguousarray(tiles.reshape(-1, _TILE, d).transpose(0, 2, 1))
-        names = np.full(padded, -1)
-        names[: len(indices)] = indices
-        positions, radii = _greedy_among(tiles, names, among, bound, bound_index, size - len(chosen))
-        new = indices[positions]
-        chosen.extend(new.tolist())
-        m[new] = -1.0
+        candidates = points[indices]
+        right = operand(candidates, mean, dtype, left=False)
+        own = left[indices]
+        e, r = error_bounds(own, right)
+        products = as_integers(torch.mm(own.values, right.values.T))
+        positions, radii = _greedy_among(
+            products,
+            candidates,
+            indices,
+            among,
+            float(e.max()),
+            r,
+            shift_of(dtype),
+            bound,
+            bound_index,
+            size - len(chosen),
+        )
+        m[indices] = among
+        chosen.extend(indices[positions].tolist())
         if len(chosen) < size:
-            _synchronise(points, m, left, new, mean, float(radii.min()))
+            _synchronise(points, m, left, candidates[positions], right[positions], float(radii.min()))
     return np.asarray(chosen[:size], np.int64)
 
 
-def _synchronise(points, m, left, new, mean, radius) -> None:
-    """Brings every m up to date with the centres `new`, the smallest of which was chosen at squared
-    distance `radius`."""
-    centres = points[new]
-    right = operand(centres, mean, left.values.dtype, left=False)
+def _synchronise(points, m, left, centres, right, radius) -> None:
+    """Brings every m up to date with new centres, the smallest of which was chosen at squared distance
+    `radius`."""
     transposed = right.values.T.contiguous()
     active = np.flatnonzero(m > radius / 4 * (1 - 1e-9))
     everything = len(active) > 0.9 * len(m)
     total = len(m) if everything else len(active)
-    products = torch.empty(_ROWS, len(new), dtype=left.values.dtype)
-    widened = torch.empty(_ROWS, len(new))
+    products = torch.empty(_ROWS, len(centres), dtype=left.values.dtype)
+    e, r = error_bounds(left, right)
     for begin in range(0, total, _ROWS):
         end = min(begin + _ROWS, total)
         rows = np.arange(begin, end) if everything else active[begin:end]
-        part = left[begin:end] if everything else left[rows]
-        e, r = error_bounds(part, right)
-        torch.mm(part.values, transposed, out=products[: end - begin])
-        widened[: end - begin] = products[: end - begin]
-        _shrink(widened[: end - begin].numpy(), rows, points, centres, m, e, r)
+        part = left.values[begin:end] if everything else left.values[torch.from_numpy(rows)]
+        torch.mm(part, transposed, out=products[: end - begin])
+        integers = as_integers(products[: end - begin])
+        _shrink(integers, rows, points, centres, m, e, r, shift_of(left.values.dtype))

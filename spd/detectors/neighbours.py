@@ -10,72 +10,81 @@ import numba
 import numpy as np
 import torch
 
-from spd.detectors.bounds import error_bounds, filter_dtype, operand
-from spd.detectors.coreset import _largest, squared_distance
+from spd.detectors.bounds import (
+    any_within,
+    as_integers,
+    error_bounds,
+    filter_dtype,
+    limit,
+    operand,
+    shift_of,
+    surely_beyond,
+)
+from spd.detectors.coreset import squared_distance
 from spd.detectors.threads import use_torch_threads
 
 _ROWS = 256  # queries of one filter product
 _NARROW = 256  # channels below which `auto` prefers faiss on a CPU
 _SPARE = 8  # more neighbours than asked for, from faiss, against its float32 rounding
+_SCANNED = 64  # products compared at once
 
 
-@numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, inline="always")
-def _rough_distance(a, b):
-    """Squared distance in float32, in any order: relative error at most (d + 4) 2^-24, as nothing cancels."""
-    total = np.float32(0.0)
-    for k in range(a.shape[0]):
-        difference = a[k] - b[k]
-        total += difference * difference
-    return total
+@numba.njit(cache=True)
+def _insert(distances, indices, distance, index):
+    """Puts a neighbour into its place by distance, then index; the last one drops out."""
+    at = distances.shape[0] - 1
+    while at > 0 and (
+        distances[at - 1] > distance or (distances[at - 1] == distance and indices[at - 1] > index)
+    ):
+        distances[at], indices[at] = distances[at - 1], indices[at - 1]
+        at -= 1
+    distances[at], indices[at] = distance, index
+
+
+@numba.njit(cache=True)
+def _smallest(row, values, where):
+    """The smallest integers of a row, ascending, and their places."""
+    k = values.shape[0]
+    values[:] = np.iinfo(row.dtype).max
+    where[:] = 0
+    for start in range(0, row.shape[0], _SCANNED):
+        part = row[start : start + _SCANNED]
+        if any_within(part, values[k - 1]):
+            for j in range(part.shape[0]):
+                if part[j] < values[k - 1]:
+                    _insert(values, where, part[j], start + j)
 
 
 @numba.njit(cache=True, parallel=True)
-def _refine(products, queries, bank, e, r, distances, indices):
-    """The k nearest of each query; products[i, j] is -D/2 within e[i] + r D/2."""
+def _refine(products, queries, bank, e, r, shift, distances, indices):
+    """The k nearest of each query; products: (Q, K) integers within `e[i]`, `r` of half the squared
+    distances."""
     k = distances.shape[1]
-    slack = (bank.shape[1] + 8) * 2.0**-24
     for i in numba.prange(products.shape[0]):
         row, best, where = products[i], distances[i], indices[i]
+        # The most promising first: they rule out almost everything else.
+        values, promising = np.empty(k, np.int64), np.empty(k, np.int64)
+        _smallest(row, values, promising)
         best[:] = np.inf
         where[:] = bank.shape[0]
-        if k == 1:  # the most promising first: it rules out almost everything else
-            top = _largest(row)
-            for j in range(row.shape[0]):
-                if row[j] == top:
-                    best[0], where[0] = squared_distance(queries[i], bank[j]), j
-                    break
-            threshold = -(1.0 + r) * best[0] / 2.0 - e[i]
-        else:
-            # Any k products bound the k-th distance: the k largest are found by insertion.
-            largest = np.full(k, -np.inf)
-            for j in range(row.shape[0]):
-                value = row[j]
-                if value > largest[k - 1]:
-                    at = k - 1
-                    while at > 0 and largest[at - 1] < value:
-                        largest[at] = largest[at - 1]
-                        at -= 1
-                    largest[at] = value
-            farthest = 2.0 * (-largest[k - 1] + e[i]) / (1.0 - r)
-            threshold = -(1.0 + r) * max(farthest, 0.0) / 2.0 - e[i]
-        for j in range(row.shape[0]):
-            if row[j] < threshold:
+        for j in promising:
+            _insert(best, where, squared_distance(queries[i], bank[j]), j)
+        most = limit(best[k - 1], e[i], r, shift)
+        for start in range(0, row.shape[0], _SCANNED):
+            part = row[start : start + _SCANNED]
+            if not any_within(part, most):
                 continue
-            if _rough_distance(queries[i], bank[j]) * (1.0 - slack) > best[k - 1]:
-                continue
-            distance = squared_distance(queries[i], bank[j])
-            if distance < best[k - 1] or (distance == best[k - 1] and j < where[k - 1]):
-                if k == 1 and j == where[0]:
-                    continue
-                at = k - 1
-                while at > 0 and (
-                    best[at - 1] > distance or (best[at - 1] == distance and where[at - 1] > j)
+            for j in range(part.shape[0]):
+                index = start + j
+                if (
+                    part[j] > most
+                    or index in promising
+                    or surely_beyond(queries[i], bank[index], best[k - 1])
                 ):
-                    best[at], where[at] = best[at - 1], where[at - 1]
-                    at -= 1
-                best[at], where[at] = distance, j
-                closer = -(1.0 + r) * best[k - 1] / 2.0 - e[i]
-                threshold = max(threshold, closer)
+                    continue
+                distance = squared_distance(queries[i], bank[index])
+                if distance < best[k - 1] or (distance == best[k - 1] and index < where[k - 1]):
+                    _insert(best, where, distance, index)
 
 
 @numba.njit(cache=True, parallel=True)
@@ -164,8 +173,9 @@ class Neighbours:
             rows = slice(start, start + _ROWS)
             left = operand(queries[rows], self._mean, self._dtype, left=True, device=self.device)
             e, r = error_bounds(left, self._operand)
-            products = torch.mm(left.values, self._transposed).float().cpu().numpy()
-            _refine(products, queries[rows], self.bank, e, r, distances[rows], indices[rows])
+            products = as_integers(torch.mm(left.values, self._transposed))
+            shift = shift_of(self._dtype)
+            _refine(products, queries[rows], self.bank, e, r, shift, distances[rows], indices[rows])
         return distances, indices
 
     def _centred(self, vectors: np.ndarray) -> np.ndarray:

@@ -196,11 +196,12 @@ class PatchCore:
 def estimate_bytes(patches: int, width: int, projection_dim: int, coreset: int) -> float:
     """Peak memory of fit and score, without the features themselves.
 
-    Projected patches in float32 and once more for the filter (at most float32, six entries wider); the
+    Projected patches in float32 and once more for the filter (at most float32, some entries wider); the
     memory bank and its filter, twice while it is transposed; per-point state; one batch of embedded images;
     one block of products.
     """
-    points = patches * (4 * projection_dim + 4 * (projection_dim + 6) + 64) if coreset < patches else 0
-    bank = coreset * (4 * width + 2 * 4 * (width + 6))
+    wider = 38  # the norms' entries, and zeros up to a round number
+    points = patches * (4 * projection_dim + 4 * (projection_dim + wider) + 160) if coreset < patches else 0
+    bank = coreset * (4 * width + 2 * 4 * (width + wider))
     batch = _BATCH * 4096 * width * 4 * 3 + 256 * coreset * 8
     return max(points, bank) + coreset * 4 * width + batch + 2**28

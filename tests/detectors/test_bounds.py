@@ -19,7 +19,7 @@ def test_no_product_exceeds_its_bound(dtype, offset, scale):
     half = ((a[:, None].astype(np.float64) - b[None]) ** 2).sum(-1) / 2
     e, r = error_bounds(left, right)
     slack = e[:, None] + r * half
-    assert (np.abs(products + half) <= slack).all()
+    assert (np.abs(products - half) <= slack).all()
     # A bound that rules nothing out would be useless: it must be far below typical distances.
     assert np.median(e) < 0.05 * np.median(half)
 

@@ -45,6 +45,7 @@ def clouds():
     yield "fewer than a block", rng.normal(size=(410, 16))
     yield "tiny", 1e-12 * rng.normal(size=(1500, 8))
     yield "heavy tails", rng.standard_cauchy((2500, 24))
+    yield "squares beyond float32", 1e21 * rng.normal(size=(1200, 8))
 
 
 @pytest.mark.parametrize(("name", "points"), [pytest.param(n, p, id=n) for n, p in clouds()])

@@ -19,6 +19,7 @@ def cases():
     yield "queries in the bank", bank[:300] + 0, bank
     far = (500 + rng.normal(size=(700, 3)) @ rng.normal(size=(3, 96))).astype(np.float32)
     yield "far from zero", far[:300] + rng.normal(size=(300, 96)).astype(np.float32) * 1e-2, far
+    yield "squares beyond float32", 1e21 * bank[:300, ::-1], 1e21 * bank
     grid = rng.integers(0, 2, (700, 8)).astype(np.float32)
     yield "ties", rng.integers(0, 2, (300, 8)).astype(np.float32), grid
 
