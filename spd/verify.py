@@ -18,6 +18,8 @@ from spd.records import read_json, write_json
 
 LISTS = "hashes"
 LARGEST_INPUT = 64 << 20  # bytes; larger inputs are covered by the list of the job that made them
+VERIFIED = ".verified"
+"""Ending of the record that a download was checked, beside what was downloaded."""
 UNLISTED = ("logs", "benchmarks", "mlflow", LISTS)
 """Folders of a results folder whose files hold clock times."""
 
@@ -95,6 +97,7 @@ def verify(results: str | os.PathLike[str]) -> tuple[list[Altered], int]:
             if name not in altered and now(name) is not None and now(name) != digest:
                 found.append(Altered(name, f"has changed since {reader} read it (was {digest[:12]})"))
     found += [Altered(name, "was made by no job") for name in _strangers(results, listed)]
+    found += _downloads(listed, now)
     found += _provenance(results, now)
     return found, sum(digest is not None for digest in hashed.values())
 
@@ -125,6 +128,17 @@ def _strangers(results: Path, listed: set[str]) -> list[str]:
         and path.name != ".snakemake_timestamp"
         and path.suffix != ".checkpoint"  # a training that goes on
     ]
+
+
+def _downloads(listed: set[str], now: Any) -> Iterator[Altered]:
+    """Archives and weights against the hash that was right when they came; they are outputs of no job. One
+    that was deleted since is no matter."""
+    for name in sorted(name for name in listed if name.endswith(VERIFIED)):
+        archive, stated = name.removesuffix(VERIFIED), (_read(Path(name)).get("params") or {}).get("sha256")
+        if stated is not None and now(archive) not in (stated, None):
+            yield Altered(
+                archive, f"is not what was downloaded (SHA-256 {now(archive)[:12]}, was {stated[:12]})"
+            )
 
 
 def _provenance(results: Path, now: Any) -> Iterator[Altered]:

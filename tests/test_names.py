@@ -83,3 +83,18 @@ def test_names_that_cannot_be_are_refused_before_any_job(tmp_path, name):
         load(REPOSITORY / "config.yaml", overrides=overrides)
     assert "\n" not in str(raised.value)
     assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "a\tb", "a\x7fb"])
+@pytest.mark.parametrize("place", ["nut/train/good/{}.png", "nut/test/{}/000.png"])
+def test_files_and_defects_that_cannot_be_shown_are_refused_in_one_line(tmp_path, name, place):
+    from spd.datasets.registry import read_dataset
+
+    photograph(tmp_path / "nut/train/good/000.png", 0)
+    photograph(tmp_path / "nut/test/good/000.png", 1)
+    assert len(read_dataset("mvtec", tmp_path, "1cls")) == 2
+    photograph(tmp_path / place.format(name), 2)
+    with pytest.raises(ValueError, match="must have no control characters") as raised:
+        read_dataset("mvtec", tmp_path, "1cls")
+    assert str(tmp_path) in str(raised.value)
+    assert str(raised.value).isprintable()

@@ -125,6 +125,20 @@ def test_an_unpacked_folder_with_fewer_files_is_named(made):
     assert altered() == {"photographs"}
 
 
+def test_an_archive_that_is_not_what_was_downloaded_is_named(made):
+    archive = Path("data/archives/a.tar")
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"archive")
+    checked = archive.with_name("a.tar.verified")
+    write_json(checked, {"params": {"file": "a.tar", "sha256": file_sha256(archive)}})
+    job("download", checked)
+    assert altered() == set()
+    archive.write_bytes(b"Archive")
+    assert altered() == {str(archive)}
+    archive.unlink()  # to save room: what was unpacked is what counts
+    assert altered() == set()
+
+
 @pytest.mark.parametrize("gone", [TABLE, FIGURE, CELL])
 def test_a_deleted_file_is_named(made, gone):
     gone.unlink()
