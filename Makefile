@@ -36,9 +36,9 @@ test-parity: $(VENV)/.parity ## Compare with the peers themselves (anomalib, lig
 	$(BIN)/python -m pytest -m parity
 
 # chromium-driver is what selenium speaks to. Without these packages the tests that need them say so and are skipped.
-TEST_TOOLS := chromium chromium-driver texlive-latex-recommended
-test-tools: ## Install what some tests drive, as root on Debian: Chromium for the results page, TeX for the tables
-	@{ command -v chromium && command -v chromedriver && command -v pdflatex; } >/dev/null || \
+TEST_TOOLS := chromium chromium-driver faketime texlive-latex-recommended
+test-tools: ## Install what some tests drive, as root on Debian: Chromium (page), TeX (tables), faketime (clocks)
+	@{ command -v chromium && command -v chromedriver && command -v pdflatex && command -v faketime; } >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_TOOLS) >/dev/null; }
 
 test-slurm: $(VENV)/.test ## The profile slurm/ on a real two-node Slurm on this machine (root, Debian)
@@ -82,9 +82,11 @@ verify: $(VENV)/.demo ## Check results/$(PRESET) against what its jobs wrote; na
 fuzz: $(VENV)/.test ## 2,000 hostile files: archives, images, masks, CSVs, configs, weights (minutes)
 	$(BIN)/python tests/hostile/fuzz.py --mutants $(or $(MUTANTS),2000)
 
-drill: $(VENV)/.test ## 100 kills -9 of runs of tiny and 5 of the demo (hours; goes on where it was)
+drill: $(VENV)/.test ## 100 kills -9 of runs of tiny and 5 of the demo, the demo twice, threads (hours)
 	$(BIN)/python tests/drills/crash.py --preset tiny --kills $(or $(KILLS),100)
 	$(BIN)/python tests/drills/crash.py --preset demo --kills $(or $(DEMO_KILLS),5)
+	$(BIN)/python tests/drills/compare.py --preset demo --first build/drill/demo-undisturbed
+	$(BIN)/python tests/drills/threads.py --preset demo
 
 soak: $(VENV)/.test ## Random edits of the config for 30 minutes: incremental results equal those from scratch
 	$(BIN)/python tests/drills/soak.py --minutes $(or $(MINUTES),30)

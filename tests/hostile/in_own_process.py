@@ -14,6 +14,8 @@ import inputs
 import judge
 
 from spd.backbones.files import load
+from spd.backbones.imports import import_backbone
+from spd.backbones.options import BackboneOptions
 
 MUTANTS = 110
 
@@ -98,6 +100,20 @@ def test_first_five_differences_are_named(tmp_path, count):
     assert sum(message.count(word) for word in ("is missing", "is unknown")) == min(5, 2 * count)
     assert f"and {2 * count - 5} more" in message
     assert f"{next(iter(tensors))} is missing" in message
+
+
+def test_first_five_differences_of_a_legacy_checkpoint_are_named(tmp_path):
+    tensors = inputs.weights()
+    changed = {f"other.{key}": value for key, value in tensors.items()}
+    path = tmp_path / "a.pth"
+    path.write_bytes(inputs._torch_save(changed, legacy=True))
+    options = BackboneOptions(source="torchvision", architecture=inputs.ARCHITECTURE, checkpoint=str(path))
+    with pytest.raises(ValueError, match=r"a\.pth \(source torchvision\): ") as raised:
+        import_backbone(options, tmp_path / "b.safetensors")
+    message = str(raised.value)
+    assert "\n" not in message
+    assert sum(message.count(word) for word in ("is missing", "is unknown")) == 5
+    assert f"and {2 * len(tensors) - 5} more" in message
 
 
 def test_other_shapes_are_named(tmp_path):
