@@ -115,26 +115,21 @@ else
 endif
 	@touch $@
 
+# $(call install,NAME): the lock file of that name, or the extras' ranges.
+extras.test := demo,dev
+extras.parity := demo,dev,parity
+extras.docs := demo,dev,docs
+install = $(BIN)/python -m pip install --disable-pip-version-check \
+  $(if $(LOCKED),--quiet --require-hashes -r requirements/$(1).txt,-e '.[$(FAISS),$(extras.$(1))]')
+
 $(VENV)/.test: pyproject.toml requirements/test.txt $(VENV)/.demo | $(BIN)/python
-ifeq ($(LOCKED),y)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
-else
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo,dev]'
-endif
+	$(call install,test)
 	@touch $@
 
 $(VENV)/.parity: pyproject.toml requirements/parity.txt $(VENV)/.test | $(BIN)/python
-ifeq ($(LOCKED),y)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/parity.txt
-else
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo,dev,parity]'
-endif
+	$(call install,parity)
 	@touch $@
 
 $(VENV)/.docs: requirements/docs.txt $(VENV)/.test | $(BIN)/python
-ifeq ($(LOCKED),y)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
-else
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo,dev,docs]'
-endif
+	$(call install,docs)
 	@touch $@
