@@ -16,7 +16,6 @@ rule draws:
     log:
         f"{RESULTS}/logs/draws/{{dataset}}.log",
     params:
-        dataset=lambda wc: experiment.datasets[wc.dataset].name,
         fewshot=experiment.fewshot.model_dump(mode="json"),
         code=stage_code("draws"),
     script:
@@ -44,10 +43,6 @@ rule finetune_fewshot:
         setup="2cls_fewshot",
         fewshot=experiment.fewshot.model_dump(mode="json"),
         preset=experiment.preset,
-        row=lambda wc: experiment.pretrainings[wc.pretraining].model_dump(
-            mode="json", include={"label", "spd", "labels"}
-        ),
-        dataset=lambda wc: experiment.datasets[wc.dataset].name,
         options=lambda wc: getattr(experiment.detectors, wc.detector)[wc.profile].options.model_dump(
             mode="json"
         ),

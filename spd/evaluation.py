@@ -83,14 +83,15 @@ def mean_metrics(detector: str, objects: Mapping[str, Mapping[str, Any]]) -> dic
     """
     means: dict[str, float | None] = {}
     for task, prefix in (("classification", ""), ("segmentation", "pixel_")):
-        for metric, word in _WORDS.items():
+        for metric, word in WORDS.items():
             values = [result[task].get(metric) for result in objects.values() if result[task] is not None]
             values = [value for value in values if value is not None]
             means[f"{detector}/{prefix}{word}"] = sum(values) / len(values) if values else None
     return means
 
 
-_WORDS = {"AU-ROC": "au_roc", "AU-PR": "au_pr", "AP": "ap", "F1-max": "f1_max", "AU-PRO": "au_pro"}
+WORDS = {"AU-ROC": "au_roc", "AU-PR": "au_pr", "AP": "ap", "F1-max": "f1_max", "AU-PRO": "au_pro"}
+"""Metrics' names in run records."""
 
 
 def _score(

@@ -10,15 +10,15 @@ with running(snakemake):
     from spd.records import write_record
     from spd.twoclass.draws import write_draws
 
-    fewshot = snakemake.params.fewshot
+    dataset, fewshot = snakemake.wildcards.dataset, snakemake.params.fewshot
     manifest = read(snakemake.input[0])
     write_draws(manifest, fewshot["shots"], fewshot["draws"], snakemake.output.csv)
     write_record(
         snakemake.output.record,
-        key=f"draws/{snakemake.wildcards.dataset}",
+        key=f"draws/{dataset}",
         experiment="data sets",
-        name=f"{snakemake.params.dataset} few-shot draws",
-        params={"dataset": snakemake.params.dataset, **fewshot, "split_hash": manifest.split_hash},
+        name=f"{dataset} few-shot draws",
+        params={"dataset": dataset, **fewshot, "split_hash": manifest.split_hash},
         metrics={},
         provenance={
             "data_fingerprint": manifest.meta["fingerprint"],

@@ -13,13 +13,13 @@ with running(snakemake):
     from spd.provenance import code_version, file_sha256
     from spd.records import read_json, write_json, write_record
     from spd.twoclass.draws import read_draws
-    from spd.twoclass.evaluation import LABELS, METRIC, OPTIONS, TASKS, evaluate
+    from spd.twoclass.evaluation import LABELS, METRIC, OPTIONS, TASKS, evaluate, mean_metrics
     from spd.twoclass.runs import Run, runs
 
-    at, given, row = snakemake.wildcards, snakemake.params, snakemake.params.row
+    at, given = snakemake.wildcards, snakemake.params
     seed = int(at.seed)
     torch.set_num_threads(cpus(snakemake))
-    backbone = read_metadata(snakemake.input.backbone)
+    backbone, cache = read_metadata(snakemake.input.backbone), ImageCache(snakemake.input.images)
     wanted = runs(**given.fewshot) if given.fewshot else [Run()]
     code = code_version(Path(snakemake.scriptdir) / "finetune.py")
     key = f"cell/{at.dataset}/{given.setup}/{at.detector}-{at.profile}/{at.part}/{at.pretraining}/seed{seed}"
@@ -27,7 +27,8 @@ with running(snakemake):
         "preset": given.preset,
         **code,
         "pretraining_code": backbone.more.get("code"),
-        "split_hash": ImageCache(snakemake.input.images).split_hash,
+        "sources": {**backbone.more.get("sources", {}), **cache.sources},
+        "split_hash": cache.split_hash,
         "data_fingerprint": read_json(snakemake.input.sidecar)["fingerprint"],
         "checkpoint": file_sha256(snakemake.input.backbone),
         "draws": file_sha256(snakemake.input.draws) if given.fewshot else None,
@@ -51,19 +52,11 @@ with running(snakemake):
         },
         device=None if given.device == "auto" else given.device,
     )
-    pretraining = {
-        "name": at.pretraining,
-        "label": row["label"],
-        "method": row["label"],
-        "spd": row["spd"],
-        "backbone": backbone.architecture,
-        "labels": row["labels"],
-        "seed": seed,
-    }
+    pretraining = {"name": at.pretraining, "backbone": backbone.architecture, "seed": seed}
     for run, path in zip(wanted, snakemake.output.cells, strict=True):
         cell = {
             "schema": 1,
-            "dataset": given.dataset,
+            "dataset": at.dataset,
             "setup": given.setup,
             "detector": LABELS[at.detector],
             "task": TASKS[at.detector],
@@ -75,35 +68,23 @@ with running(snakemake):
             "provenance": provenance,
         }
         write_json(path, cell)
-
-    def mean(shots, metric):
-        task = TASKS[at.detector]
-        found = [o[task] for run, objects in results.items() if run.shots == shots for o in objects.values()]
-        values = [result[metric] for result in found if result is not None and result[metric] is not None]
-        return sum(values) / len(values) if values else None
-
-    names = {"AU-ROC": "au_roc", "AU-PR": "au_pr", "AP": "ap", "F1-max": "f1_max"}
-    if at.detector == "unet":
-        names = {metric: f"pixel_{name}" for metric, name in {**names, "AU-PRO": "au_pro"}.items()}
     write_record(
         snakemake.output.record,
         key=key,
         experiment=f"{LABELS[at.detector]} {given.setup}",
-        name=f"{at.pretraining} seed{seed} {given.dataset} {at.profile} {at.part}",
+        name=f"{at.pretraining} seed{seed} {at.dataset} {at.profile} {at.part}",
         params={
-            **{k: v for k, v in pretraining.items() if k != "label"},
-            "dataset": given.dataset,
+            "pretraining": at.pretraining,
+            "backbone": backbone.architecture,
+            "seed": seed,
+            "dataset": at.dataset,
             "setup": given.setup,
             "profile": at.profile,
             "part": at.part,
             **{f"fewshot.{option}": value for option, value in (given.fewshot or {}).items()},
             **{f"{at.detector}.{option}": value for option, value in given.options.items()},
         },
-        metrics={
-            f"{at.detector}/{f'{k}shot_' if k else ''}{name}": mean(k, metric)
-            for k in dict.fromkeys(run.shots for run in wanted)
-            for metric, name in names.items()
-        },
+        metrics=mean_metrics(at.detector, results),
         provenance=provenance,
         artifacts=tuple(snakemake.output.cells),
     )

@@ -17,6 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from spd.backbones import files
+from spd.evaluation import WORDS
 from spd.images.cache import ImageCache
 from spd.metrics.image import image_metrics
 from spd.metrics.pixel import pixel_metrics
@@ -189,6 +190,27 @@ def training_rows(
             "make the draws anew"
         )
     return np.array(sorted(position[image] for image in images))
+
+
+def mean_metrics(
+    detector: str, results: Mapping[Run, Mapping[str, Mapping[str, Any]]]
+) -> dict[str, float | None]:
+    """Unweighted means over the runs of each k and their objects, under the names of run records.
+
+    results: what `evaluate` returns. `classifier/5shot_au_roc` is of images, `unet/pixel_au_roc` of pixels
+    and of the whole split; None where no object has a metric.
+    """
+    task, prefix = TASKS[detector], "pixel_" if detector == "unet" else ""
+    means: dict[str, float | None] = {}
+    for shots in dict.fromkeys(run.shots for run in results):
+        found = [entry[task] for run in results if run.shots == shots for entry in results[run].values()]
+        for metric, word in WORDS.items():
+            if metric == "AU-PRO" and task == "classification":
+                continue  # of regions, which images have not
+            values = [result[metric] for result in found if result is not None and result[metric] is not None]
+            name = f"{detector}/{f'{shots}shot_' if shots else ''}{prefix}{word}"
+            means[name] = sum(values) / len(values) if values else None
+    return means
 
 
 def _claim(state: Path, identity: Mapping[str, Any]) -> None:

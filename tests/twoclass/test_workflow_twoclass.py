@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,13 @@ def test_nothing_runs_again_and_a_changed_key_reruns_its_own_detector_alone(fold
     planned = dict(line.split()[:2] for line in output.splitlines() if line.startswith("finetune"))
     assert planned == {"finetune_fewshot": "2", "finetune_highshot": "2"}
     assert "detector=classifier" not in output
+
+
+def test_names_and_labels_train_nothing_anew(folder):
+    renamed = {
+        "pretrainings": {"simsiam": {"label": "SimSiam, ours"}},
+        "datasets": {"visa": {"name": "Visible"}},
+    }
+    _, output = snakemake(folder, "-n", "twoclass_fewshot", "twoclass_highshot", config=OVERLAY | renamed)
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE))
+    assert planned == {"twoclass_fewshot": "1", "twoclass_highshot": "1", "total": "2"}
