@@ -3,6 +3,19 @@
 import numba
 import numpy as np
 
+_CELLS, _CHANNELS = 128, 64  # of a tile: read cell after cell, written channel after channel
+
+
+@numba.njit(cache=True, fastmath={"reassoc", "nsz"})
+def _read(block, image, channel, low, high, line):
+    """Copies cells `low` to `high` of a channel into `line`; returns their sum."""
+    total = np.float32(0.0)
+    for cell in range(low, high):
+        value = block[image, channel, cell]
+        line[cell - low] = value
+        total += value
+    return total
+
 
 @numba.njit(cache=True)
 def regroup(block, first, picked, out, start, at):
@@ -13,16 +26,21 @@ def regroup(block, first, picked, out, start, at):
     """
     images, cells, width = block.shape[0], block.shape[2], picked.shape[0]
     total, varies = 0.0, False
-    for i in range(images):
-        for low in range(0, cells, 32):
-            high = min(low + 32, cells)
-            for left in range(0, width, 32):
+    tile = np.empty(
+        (_CHANNELS, _CELLS + 1), np.float32
+    )  # one more: columns do not fall on the same cache lines
+    for low in range(0, cells, _CELLS):
+        high = min(low + _CELLS, cells)
+        for i in range(images):
+            for left in range(0, width, _CHANNELS):
+                right = min(left + _CHANNELS, width)
+                for k in range(left, right):
+                    total += _read(block, i, picked[k], low, high, tile[k - left])
+                    if not varies:
+                        varies = np.any(block[i, picked[k], low:high] != first[picked[k], low:high])
                 for cell in range(low, high):
-                    for k in range(left, min(left + 32, width)):
-                        value = block[i, picked[k], cell]
-                        out[cell, start + i, at + k] = value
-                        total += value
-                        varies |= value != first[picked[k], cell]
+                    for k in range(left, right):
+                        out[cell, start + i, at + k] = tile[k - left, cell - low]
     return total, varies
 
 

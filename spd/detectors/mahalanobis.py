@@ -112,7 +112,7 @@ class Pyramid:
             if gram is None:
                 gram, norm = torch.bmm(both, train.mT), square
             else:
-                gram, norm = torch.baddbmm(gram[parent], both, train.mT), square + norm[parent]
+                gram, norm = gram[parent].baddbmm_(both, train.mT), square + norm[parent]
         system = gram[:, : self.n]  # (g, N, N)
         system.diagonal(dim1=1, dim2=2).add_(self.epsilon * (self.n - 1))
         factor = torch.linalg.cholesky(system)
@@ -141,7 +141,7 @@ class Pyramid:
             variance = block.diagonal(dim1=1, dim2=2).clone()
             if depth:
                 row = torch.bmm(train.mT, white_train) * scale  # (g, c, above): row of the factor
-                block = torch.baddbmm(block, row, row.mT, alpha=-1)
+                block.baddbmm_(row, row.mT, alpha=-1)
                 test = torch.baddbmm(test, white_test, row.mT, alpha=-1)
                 if depth < last:
                     train = torch.baddbmm(train, white_train, row.mT, alpha=-1)
