@@ -2,6 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if $(shell $(p) -c 'import sys; print("y" * (sys.version_info >= (3, 11)))' 2>/dev/null),$(p))))
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -17,13 +18,14 @@ LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@echo "  Say it with the target: PRESET=demo, CORES=all, PORT=5000 (ui), PYTHON=python3.11, FAISS=cpu or gpu"
 
 demo: $(VENV)/.demo ## Install, then every table of the preset demo on this machine
 	@$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules host reason --config preset=$(PRESET)
 	@echo
 	@echo "Page:     results/$(PRESET)/index.html   (open it in a browser)"
 	@echo "Tables:   results/$(PRESET)/tables/   (csv, md, tex, html)"
-	@echo "Runs:     make ui                      (MLflow on http://127.0.0.1:5000)"
+	@echo "Runs:     make ui$(if $(filter-out demo,$(PRESET)), PRESET=$(PRESET))   (MLflow, http://127.0.0.1:$(PORT))"
 
 test: $(VENV)/.test lint ## Install what tests need, then run them
 	$(BIN)/python -m pytest
@@ -58,7 +60,7 @@ lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/snakefmt --check Snakefile rules
 
 ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
-	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 1; }
+	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 2; }
 	@echo "MLflow, charts of the detectors' runs (Ctrl-C ends it):"
 	@echo "  http://127.0.0.1:$(PORT)$$($(BIN)/python -c 'import json; print(json.load(open("results/$(PRESET)/mlflow/synced.json")).get("open", ""))')"
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
@@ -76,7 +78,7 @@ lock: ## Resolve the lock files anew (in a virtual environment of its own)
 	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q --upgrade pip
 	build/lock/bin/python requirements/lock.py
 
-verify: $(VENV)/.demo ## Check results/$(PRESET) against what its jobs wrote; names what was altered
+verify: $(VENV)/.demo ## Check a preset's results against what its jobs wrote; names what was altered
 	@$(BIN)/python -m spd.verify results/$(PRESET)
 
 fuzz: $(VENV)/.test ## 2,000 hostile files: archives, images, masks, CSVs, configs, weights (minutes)
@@ -102,34 +104,38 @@ clean: ## Delete the results and the generated archives of every preset, keep do
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+# pip's hundreds of lines as a dozen; its errors come as they are. $(call install,NAME): the lock file of that name, or
+# the extras' ranges where it does not fit.
+extras.demo := demo
+extras.test := demo,dev
+extras.parity := demo,dev,parity
+extras.docs := demo,dev,docs
+install = @$(BIN)/python -m pip install --disable-pip-version-check \
+	$(if $(LOCKED),--require-hashes -r requirements/$(1).txt,-e '.[$(FAISS),$(extras.$(1))]') | awk \
+	$(if $(LOCKED),-v of=" of $$(grep -c == requirements/$(1).txt)") \
+	'/^(Collecting|Requirement already)/ && ++n % 20 == 0 { print "  " n of " packages fetched"; fflush() } \
+	 /^Installing collected/ { print "  " n of " packages fetched; installing them"; fflush() }'
 
 # The stamps say what is installed; `test` is `demo` and more.
 $(VENV)/.demo: pyproject.toml requirements/demo.txt | $(BIN)/python
 	@echo "Installing into $(VENV) (about 7 GB with torch's GPU libraries; a few minutes)"
-ifeq ($(LOCKED),y)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-else
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[$(FAISS),demo]'
-endif
+	$(call install,demo)
+	$(if $(LOCKED),@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .)
 	@touch $@
 
-# $(call install,NAME): the lock file of that name, or the extras' ranges.
-extras.test := demo,dev
-extras.parity := demo,dev,parity
-extras.docs := demo,dev,docs
-install = $(BIN)/python -m pip install --disable-pip-version-check \
-  $(if $(LOCKED),--quiet --require-hashes -r requirements/$(1).txt,-e '.[$(FAISS),$(extras.$(1))]')
-
 $(VENV)/.test: pyproject.toml requirements/test.txt $(VENV)/.demo | $(BIN)/python
+	@echo "Installing what tests need"
 	$(call install,test)
 	@touch $@
 
 $(VENV)/.parity: pyproject.toml requirements/parity.txt $(VENV)/.test | $(BIN)/python
+	@echo "Installing the peers that tests compare with"
 	$(call install,parity)
 	@touch $@
 
 $(VENV)/.docs: requirements/docs.txt $(VENV)/.test | $(BIN)/python
+	@echo "Installing what builds the documentation"
 	$(call install,docs)
 	@touch $@

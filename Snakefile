@@ -32,6 +32,7 @@ RESULTS = f"results/{experiment.preset}"
 
 include: "rules/lock.smk"
 include: "rules/cluster.smk"
+include: "rules/progress.smk"
 include: "rules/layout.smk"
 include: "rules/data.smk"
 include: "rules/pretrain.smk"

@@ -1,0 +1,68 @@
+"""One line a finished step, with a bar and the time left, in place of Snakemake's three."""
+
+import logging
+
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from spd.progress import Progress
+
+# Seconds of a job of preset demo on one core of two. Each is replaced by what is seen as soon as one has ended.
+EXPECTED = {
+    **dict.fromkeys(["all", "tables"], 0),
+    **dict.fromkeys(experiment.tables, 4),
+    **{"demo_archive": 9, "unpack": 1, "examine": 3, "manifest": 1, "images": 5, "corpus": 5, "views": 10},
+    **{"pretrain": 22, "import_backbone": 5, "features": 6, "detect": 9, "draws": 2},
+    **{"finetune_fewshot": 20, "finetune_highshot": 20, "dataset_overview": 3, "claims": 3},
+    **{"qualitative": 30, "site": 15, "mlflow_sync": 25},
+}
+
+
+class Watch(logging.Filter):
+    """Sees every message before those that the user wants no part of are left out."""
+
+    def __init__(self, progress):
+        super().__init__()
+        self.progress = progress
+
+    def filter(self, record):
+        event = getattr(record, "event", None)
+        if event == LogEvent.RUN_INFO:
+            self.progress.planned({rule: n for rule, n in record.stats.items() if rule != "total"})
+        elif event == LogEvent.JOB_INFO:
+            words = [record.rule_name, *(str(value) for value in (record.wildcards or {}).values())]
+            self.progress.named(record.jobid, record.rule_name, " ".join(words))
+        elif event == LogEvent.JOB_STARTED:
+            self.progress.started(record.jobs)
+        elif event == LogEvent.JOB_FINISHED:
+            self.progress.finished(record.job_id)
+        # Of a scheduler's doings nobody wants a line for each job.
+        return event != LogEvent.JOB_STARTED and record.msg != "Select jobs to execute..."
+
+
+class OneLine(logging.Formatter):
+    """Snakemake's own formatter, but for the end of a step."""
+
+    def __init__(self, inner, progress):
+        super().__init__()
+        self.inner, self.progress = inner, progress
+
+    def format(self, record):
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_FINISHED:
+            return ""  # the line that follows says it
+        if event == LogEvent.PROGRESS:
+            return self.progress.line(record.done, record.total)
+        return self.inner.format(record)
+
+
+def show_progress():
+    """Changes what goes to the terminal; the log under .snakemake/log stays Snakemake's."""
+    progress = Progress(EXPECTED if experiment.preset in ("demo", "tiny") else {})
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.filters.insert(0, Watch(progress))
+            handler.setFormatter(OneLine(handler.formatter, progress))
+
+
+if workflow.is_main_process:
+    show_progress()
