@@ -1,6 +1,7 @@
 """The results page: one static HTML file beside a folder of small pictures; nothing is asked of a network."""
 
 import functools
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,10 @@ class Value(NamedTuple):
     key: float | str | None
     sign: str = ""
     code: bool = False
+    anchor: str = ""
+    """Its name for links inside the page."""
+    links: Sequence[tuple[str, str]] = ()
+    """(word, anchor): shown in place of the text."""
 
 
 class Sortable(NamedTuple):
@@ -156,11 +161,12 @@ def _table(table: TableFiles, out: Path, preset: str, names: Names) -> dict[str,
     )
     beside = {s: table.csv.with_suffix(f".{s}") for s in ("csv", "md", "tex", "html")}
     beside["every object (html)"] = table.csv.with_name(f"{table.csv.stem}_objects.html")
-    return {"document": document, "objects": _objects(frame, table.options), "links": _links(beside, out)}
+    objects = _objects(frame, table.options, cells)
+    return {"document": document, "objects": objects, "links": _links(beside, out)}
 
 
-def _objects(frame: pd.DataFrame, options: TableOptions) -> Sortable:
-    """A row an object and pre-training, a column a task and metric, and one for the effect of SPD."""
+def _objects(frame: pd.DataFrame, options: TableOptions, cells: Sequence[Cell]) -> Sortable:
+    """A row an object and pre-training; columns: each task and metric, the effect of SPD, and the runs."""
     frame = frame[(frame["object"] != MEAN) & frame["metric"].isin(options.metrics)]
     numbers = [
         (task, metric)
@@ -174,7 +180,9 @@ def _objects(frame: pd.DataFrame, options: TableOptions) -> Sortable:
     heads = [{"dataset": "data set", "method": "pre-training"}.get(w, w).capitalize() for w in varying]
     for task, metric in numbers:
         heads += [f"{task} {metric}", *([f"effect of SPD on {metric}"] if deltas else [])]
+    heads.append("run")
     rows = []
+    runs = _runs_of(cells, by_detector=options.detector is not None)
     keys = ["dataset", "detector", "profile", "shots", "object", "method", "spd", "backbone"]
     if options.detector is None:  # the classifier and the U-Net share a row
         keys.remove("detector")
@@ -193,8 +201,46 @@ def _objects(frame: pd.DataFrame, options: TableOptions) -> Sortable:
             row.append(_number(None if one is None else one.value))
             if deltas:
                 row.append(_effect(None if one is None else one.delta))
+        shots = None if pd.isna(first["shots"]) else int(first["shots"])
+        own = (first["detector"],) if options.detector is not None else ()
+        same = ("dataset", "profile", "object", "method", "spd", "backbone")
+        links = runs[(*(first[word] for word in same), shots, *own)]
+        row.append(Value(", ".join(word for word, _ in links), None, links=links))
         rows.append(row)
     return Sortable(f"{options.title}: every object", heads, len(varying), rows)
+
+
+def _runs_of(cells: Sequence[Cell], by_detector: bool) -> dict[tuple, list[tuple[str, str]]]:
+    """What a row of objects is -> (word, anchor in the list of runs) of each run behind it."""
+    found: dict[tuple, dict[str, Cell]] = {}
+    for cell in cells:
+        row = cell.pretraining
+        own = (cell.detector,) if by_detector else ()
+        for name in cell.objects:
+            key = (cell.dataset, cell.profile, name, row.method, row.spd, row.backbone, cell.shots, *own)
+            found.setdefault(key, {}).setdefault(cell.provenance.run_key, cell)
+    named = {}
+    for key, runs in found.items():
+        detectors = {cell.detector for cell in runs.values()}
+        seeds = {cell.pretraining.seed for cell in runs.values()}
+        named[key] = [
+            (
+                " ".join(
+                    [
+                        *([cell.detector] if len(detectors) > 1 else []),
+                        *([f"seed {cell.pretraining.seed}"] if len(seeds) > 1 else []),
+                    ]
+                )
+                or "run",
+                _anchor(run_key),
+            )
+            for run_key, cell in runs.items()
+        ]
+    return named
+
+
+def _anchor(run_key: str) -> str:
+    return f"run-{hashlib.sha256(run_key.encode()).hexdigest()[:12]}"
 
 
 def _number(value: float | None) -> Value:
@@ -278,8 +324,9 @@ def _training(backbones: Sequence[Backbone], names: Names) -> list[dict[str, Any
 
 
 def _runs(sources: Sources) -> Sortable:
-    """Every run behind the page, with its search string."""
+    """Every run behind the page, with its search string; the first row of a run is what links lead to."""
     rows = []
+    linked: set[str] = set()
     for one in sources.backbones:
         record = read_json(one.record)
         p = record["provenance"]
@@ -288,7 +335,11 @@ def _runs(sources: Sources) -> Sortable:
     cells: dict[Path, None] = {path: None for table in sources.tables for path in table.cells}
     for cell in read_cells(cells, sources.names):
         p = cell.provenance
-        rows.append(_run((cell.detector, _run_name(cell)), p.code, p.commit, p.checkpoint, p.run_key))
+        row = _run((cell.detector, _run_name(cell)), p.code, p.commit, p.checkpoint, p.run_key)
+        if p.run_key not in linked:
+            row[0] = row[0]._replace(anchor=_anchor(p.run_key))
+            linked.add(p.run_key)
+        rows.append(row)
     return Sortable(
         "Runs", ["Stage", "Run", "Code", "Commit", "Backbone's hash", "Search in MLflow"], 6, rows
     )
