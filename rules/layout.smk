@@ -52,9 +52,14 @@ def used_backbones():
     return found
 
 
+def used_trainings():
+    """Every pre-training that is trained here, once, whatever the number of its seeds."""
+    return list(dict.fromkeys(name for name, _ in used_backbones() if name in TRAINED))
+
+
 def trains():
     """Whether anything is pre-trained here, and so the corpus is read."""
-    return any(name in TRAINED for name, _ in used_backbones())
+    return bool(used_trainings())
 
 
 def used_datasets():
@@ -202,6 +207,20 @@ def two_class_cells(setup):
     return [f"{at}/{run}.json" for run in TWO_CLASS_RUNS[setup]]
 
 
+def views_of(name):
+    """What decides the views of a pre-training: not its learning rate, not the weight of SPD."""
+    row = experiment.pretrainings[name]
+    recipe, spd = experiment.recipes[row.recipe], experiment.spd[row.spd]
+    return {
+        "seed": row.seeds[0],
+        "recipe": recipe.model_dump(mode="json", include={"method", "views", "batch", "held_out"}),
+        "spd": {
+            **spd.model_dump(mode="json", include={"local", "anchor", "weak_draws"}),
+            "eta": float(spd.eta > 0),
+        },
+    }
+
+
 # --- cells: one detector, one profile, one backbone, one part of a data set --------------------------
 
 
@@ -272,7 +291,7 @@ def records():
     made += [f"{RESULTS}/records/manifests/{name}-{setup}.json" for name, setup in read]
     few = [table for table in experiment.tables.values() if table.setup == "2cls_fewshot"]
     made += [f"{RESULTS}/records/draws/{dataset}.json" for table in few for dataset in table.datasets]
-    made += [f"{RESULTS}/records/corpus.json"] if trains() else []
+    made += [f"{RESULTS}/records/corpus.json", f"{RESULTS}/records/views.json"] if trains() else []
     for name, seed in used_backbones():
         source = experiment.pretrainings[name].source
         if source is not None and source.checkpoint in DOWNLOADS:
@@ -366,6 +385,7 @@ def beside():
             **measured(f"{'pretrain' if trained else 'import_backbone'}/{name}-seed{seed}"),
             "gpus": experiment.compute.nodes * experiment.compute.gpus if trained else 0,
             "backbone": f"{RESULTS}/backbones/{name}/seed{seed}.safetensors",
+            "views": f"{RESULTS}/views/{name}.png" if trained else None,
         }
     for table_name, table in experiment.tables.items():
         for cell in cell_paths(table):
@@ -379,9 +399,9 @@ def beside():
             )
             if table_name not in entry["tables"]:
                 entry["tables"].append(table_name)
-            if at.seed == experiment.pretrainings[at.pretraining].seeds[0]:  # heat maps, one file an object
-                shown = f"{at.setup}-{at.detector}-{at.profile}-{at.pretraining}.png"
-                entry["figures"] = [experiment.datasets[at.dataset].name, shown]
+            if not two and at.seed == experiment.pretrainings[at.pretraining].seeds[0]:  # there are heat maps
+                view = [experiment.datasets[at.dataset].name, at.setup, *table.detectors, at.profile]
+                entry["heat_maps"] = [view, at.pretraining]
             images = f"{at.dataset}-{at.setup}-{geometry_of(at)}-{at.part}"
             if not two:
                 stem = f"{images}-{at.pretraining}-seed{at.seed}"

@@ -53,6 +53,24 @@ rule pretrain:
         "../workflow_scripts/pretrain.py"
 
 
+rule views:
+    """Samples of what each pre-training sees: images of its first step and their views."""
+    input:
+        corpus=rules.corpus.output.corpus,
+        manifest=rules.corpus.input.manifest,
+        sidecar=rules.corpus.input.sidecar,
+    output:
+        sheets=[f"{RESULTS}/views/{name}.png" for name in used_trainings()],
+        record=f"{RESULTS}/records/views.json",
+    log:
+        f"{RESULTS}/logs/views.log",
+    params:
+        pretrainings=[views_of(name) for name in used_trainings()],
+        code=stage_code("views"),
+    script:
+        "../workflow_scripts/views.py"
+
+
 rule import_backbone:
     """Weights from elsewhere become the same kind of file; nothing is unpickled."""
     input:

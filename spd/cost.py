@@ -26,6 +26,7 @@ from spd.methods.options import (
     SimCLRRecipe,
     SPDOptions,
     SupervisedRecipe,
+    seen_views,
 )
 from spd.views.options import ViewsOptions
 from spd.views.views import apply, draw
@@ -114,7 +115,7 @@ def cost(architecture: str, recipe: Recipe, spd: SPDOptions | None = None, *, im
     return Cost(
         images=steps * recipe.batch,
         flops=flops_of(architecture, recipe, spd),
-        view_bytes=view_traffic(spd.views(recipe.views) if spd else recipe.views, names_of(recipe, spd)),
+        view_bytes=view_traffic(*seen_views(recipe, spd)),
     )
 
 
@@ -183,14 +184,8 @@ class Traffic(TorchDispatchMode):
         return result
 
 
-def names_of(recipe: Recipe, spd: SPDOptions | None) -> tuple[str, ...]:
-    """The views of a pre-training."""
-    views = spd.views(recipe.views) if spd else recipe.views
-    return views.names(("x",) if recipe.method == "supervised" else ("q", "k"), spd=spd is not None)
-
-
 def _sizes(recipe: Recipe, spd: SPDOptions | None) -> dict[str, int]:
-    return {name: recipe.views.augmentation(name).size for name in names_of(recipe, spd)}
+    return {name: recipe.views.augmentation(name).size for name in seen_views(recipe, spd)[1]}
 
 
 def table(config_path: Path, preset: str) -> str:
@@ -218,7 +213,7 @@ def table(config_path: Path, preset: str) -> str:
             totals[gpu] += hours
             cells.append(f"{hours[0]:,.0f} - {hours[1]:,.0f}")
         lines.append(
-            f"| {name} | {architecture} | {len(names_of(recipe, spd))} | {counted.flops / 1e9:.1f} "
+            f"| {name} | {architecture} | {len(seen_views(recipe, spd)[1])} | {counted.flops / 1e9:.1f} "
             f"| {counted.view_bytes / 1e6:.0f} | {counted.images / 1e6:.0f} | " + " | ".join(cells) + " |"
         )
     sums = " | ".join(f"{low:,.0f} - {high:,.0f}" for low, high in totals.values())

@@ -288,6 +288,17 @@ def parse_recipe(values: dict) -> SimSiamRecipe | MoCoRecipe | SimCLRRecipe | Su
     return TypeAdapter(Recipe).validate_python(values)
 
 
+def seen_views(
+    recipe: SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe, spd: SPDOptions | None
+) -> tuple[ViewsOptions, tuple[str, ...]]:
+    """(options, names) of the views that a pre-training sees; spd None or eta 0: the base method's."""
+    base = ("x",) if recipe.method == "supervised" else ("q", "k")
+    if spd is None or spd.eta == 0:
+        return recipe.views, base
+    views = spd.views(recipe.views)
+    return views, views.names(base, spd=True)
+
+
 def digest(options: Options) -> str:
     """SHA-256 of the options' values, the same on every machine."""
     return hashlib.sha256(json.dumps(options.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

@@ -3,6 +3,7 @@
 python -m spd.views.sheet docs/images    # the sheets of the documentation, from generated images
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -17,33 +18,49 @@ from spd.views.options import LocalOptions, ViewOptions, ViewsOptions
 GAP = 8
 LINE = 12
 """Height of a line of text in pixels."""
+SHOWN = 150
+"""Width to which small views are enlarged, by a whole number: what their captions take."""
 
 
 def render_sheet(
-    images: Tensor, options: ViewsOptions, path: str | Path, *, seed: int = 0, step: int = 0
+    images: Tensor,
+    options: ViewsOptions,
+    path: str | Path,
+    *,
+    sizes: np.ndarray | None = None,
+    names: tuple[str, ...] = ("q", "k", "plus", "minus"),
+    seed: int = 0,
+    step: int = 0,
 ) -> None:
     """Writes a PNG with a row for each image: the image, its views with the drawn parameters, the change.
 
-    images: uint8 (N, 3, H, W), a handful; the views are those of training at (seed, step). The last two
-    columns show `minus` around its patch, enlarged, and the change that the blend made (grey: none).
+    images: uint8 (N, 3, H, W), a handful; the views are those of training at (seed, step). sizes: true
+    heights and widths (N, 2) of squashed images. names: the views, as `options.names` gives them. Where
+    `minus` is among them, the last two columns show it around its patch, enlarged, and the change that was
+    made (grey: none).
     """
-    names = options.names(("q", "k"), spd=True)
     draws = views.draw(options, seed=seed, step=step, batch=len(images), names=names)
     plain = options.model_copy(update={"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
-    made = views.apply(images, None, draws, plain)
-    unblended = _without_local(images, draws, plain)
+    made = views.apply(images, sizes, draws, plain)
     rows = []
     for index, image in enumerate(images):
-        row = [(_picture(image / 255), ["image", f"{image.shape[2]} x {image.shape[1]} px"])]
+        height, width = image.shape[1:] if sizes is None else sizes[index]
+        row = [(_picture(image / 255), ["image", f"{width} x {height} px"])]
         for name in names:
             one = {key: value[index] for key, value in draws[name].items()}
             row.append((_picture(made[name][index]), [name, *_words(one)]))
-        local = {k: v[index] for k, v in draws["minus"].items() if k.startswith("local_")}
-        row.append((_zoom(made["minus"][index], local), ["minus, around the patch", *_local_words(local)]))
-        change = made["minus"][index] - unblended[index] + 0.5
-        row.append((_picture(change), ["change by the blend", f"foreground {options.local.foreground}"]))
         rows.append(row)
-    _write(rows, path)
+    if "minus" in names:
+        unblended = _without_local(images, sizes, draws, plain)
+        for index, row in enumerate(rows):
+            local = {k: v[index] for k, v in draws["minus"].items() if k.startswith("local_")}
+            words = ["minus, around the patch", *_local_words(local)]
+            row.append((_zoom(made["minus"][index], local), words))
+            change = made["minus"][index] - unblended[index] + 0.5
+            words = [f"change by {options.local.kind}", f"foreground {options.local.foreground}"]
+            row.append((_picture(change), words))
+    smallest = min(picture.width for row in rows for picture, _ in row)
+    _write(rows, path, enlarged=max(1, math.ceil(SHOWN / smallest)))
 
 
 def render_local_sheet(images: Tensor, options: LocalOptions, path: str | Path, *, seed: int = 0) -> None:
@@ -160,11 +177,13 @@ def generated_images(count: int, size: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
 
 
-def _without_local(images: Tensor, draws: views.Draws, options: ViewsOptions) -> Tensor:
+def _without_local(
+    images: Tensor, sizes: np.ndarray | None, draws: views.Draws, options: ViewsOptions
+) -> Tensor:
     """`minus` before its local change: the view `plus` made with the global draws of `minus`."""
-    base = {name: values for name, values in draws.items() if name in ("q", "anchor")}
+    base = {name: values for name, values in draws.items() if name in ("q", "x", "anchor")}
     swapped = {key: value for key, value in draws["minus"].items() if not key.startswith("local_")}
-    return views.apply(images, None, {**base, "plus": swapped}, options)["plus"]
+    return views.apply(images, sizes, {**base, "plus": swapped}, options)["plus"]
 
 
 def _blend_black(draws: dict[str, np.ndarray], size: int) -> Tensor:
@@ -214,8 +233,12 @@ def _zoom(image: Tensor, draws: dict[str, np.ndarray]) -> Image.Image:
     return picture.resize((size, size), Image.Resampling.NEAREST)
 
 
-def _write(rows: list[list[tuple[Image.Image, list[str]]]], path: str | Path) -> None:
+def _write(rows: list[list[tuple[Image.Image, list[str]]]], path: str | Path, enlarged: int = 1) -> None:
     """Lays the pictures out in a grid with their captions below and writes it, whole or not at all."""
+    for row in rows:
+        for column, (picture, words) in enumerate(row):
+            size = (picture.width * enlarged, picture.height * enlarged)
+            row[column] = (picture.resize(size, Image.Resampling.NEAREST), words)
     font = ImageFont.load_default(9)
     columns = max(len(row) for row in rows)
     widths = [max(row[k][0].width for row in rows if k < len(row)) for k in range(columns)]
@@ -245,7 +268,8 @@ def _main(folder: Path) -> None:
     pictures = generated_images(4, 200)
     render_sheet(pictures, options, folder / "views-all.png")
     anchored = options.model_copy(update={"anchor": "image"})
-    render_sheet(pictures[:2], anchored, folder / "views-anchor-image.png")
+    names = anchored.names(spd=True)
+    render_sheet(pictures[:2], anchored, folder / "views-anchor-image.png", names=names)
     boards = generated_images(3, 160, seed=1)
     render_local_sheet(boards, LocalOptions(), folder / "views-local.png")
     cutpaste = LocalOptions(area=(0.02, 0.15))

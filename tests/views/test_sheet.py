@@ -18,11 +18,13 @@ def test_the_sheet_shows_the_views_of_training(images, tmp_path):
     made = sheet.views.apply(
         images[:2], None, sheet.views.draw(OPTIONS, seed=3, step=5, batch=2, names=names), plain
     )
-    left = sheet.GAP + 90 + sheet.GAP  # behind the first column, the image
+    times = 5  # 32 pixels are shown as 160
+    left = sheet.GAP + 90 * times + sheet.GAP  # behind the first column, the image
     for name in names:
         expected = (made[name][0] * 255).round().byte().permute(1, 2, 0).numpy()
-        assert np.array_equal(picture[sheet.GAP : sheet.GAP + SIZE, left : left + SIZE], expected)
-        left += SIZE + sheet.GAP
+        rows, columns = (slice(at, at + SIZE * times, times) for at in (sheet.GAP, left))
+        assert np.array_equal(picture[rows, columns], expected)
+        left += SIZE * times + sheet.GAP
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 
@@ -30,7 +32,7 @@ def test_the_change_shown_is_grey_outside_the_patch(images):
     draws = sheet.views.draw(OPTIONS, seed=0, step=0, batch=6, names=OPTIONS.names(spd=True))
     plain = OPTIONS.model_copy(update={"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
     change = sheet.views.apply(images, None, draws, plain)["minus"] - sheet._without_local(
-        images, draws, plain
+        images, None, draws, plain
     )
     minus = draws["minus"]
     for one, (top, left), (height, width) in zip(
@@ -42,7 +44,8 @@ def test_the_change_shown_is_grey_outside_the_patch(images):
 
 
 def test_other_sheets_and_anchors_are_written(images, tmp_path):
-    sheet.render_sheet(images[:1], OPTIONS.model_copy(update={"anchor": "image"}), tmp_path / "anchor.png")
+    anchored = OPTIONS.model_copy(update={"anchor": "image"})
+    sheet.render_sheet(images[:1], anchored, tmp_path / "anchor.png", names=anchored.names(spd=True))
     sheet.render_local_sheet(images[:1, :, :64, :64], LocalOptions(), tmp_path / "local.png")
     sheet.render_parameter_sheet(images[0], tmp_path / "parameters.png", size=16)
     for path in tmp_path.iterdir():

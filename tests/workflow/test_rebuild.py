@@ -83,6 +83,7 @@ def test_another_variant_of_one_row_retrains_that_row(built, overlay, jobs):
         "pretrain": 1,
         "features": 2,  # two data sets
         "detect": 2,
+        "views": 1,  # another local change is seen
         "padim_1class": 1,
         "qualitative": 1,
         **AFTER_A_TABLE,
@@ -180,6 +181,9 @@ def test_failed_job_leaves_nothing_half_written_and_names_its_log(built):
 def test_progress_is_visible_with_the_flags_of_make_demo(built):
     steps = [int(percent) for percent in re.findall(r"steps \((\d+)%\) done", built.output)]
     assert steps == sorted(steps) and steps[-1] == 100 and len(steps) > 10
+    line = r"\] \d+ of \d+ steps \(\d+%\) done, .*left \| pretrain simsiam_spd 0, \d+ "
+    assert re.search(line, built.output)
+    assert "Finished jobid" not in built.output and "Select jobs" not in built.output
 
 
 def test_progress_bars_of_archives_and_checks_are_in_the_logs(built):
@@ -192,7 +196,7 @@ def test_progress_bars_of_archives_and_checks_are_in_the_logs(built):
 
 STAGES = {
     *("demo_archive", "unpack", "examine", "manifest", "images", "corpus", "backbone", "features", "cell"),
-    *("table", "qualitative", "site"),
+    *("views", "table", "qualitative", "site"),
 }
 
 
