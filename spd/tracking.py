@@ -1,4 +1,4 @@
-"""MLflow, from run records: with `spd.tracking_live` the only module that knows of it.
+"""MLflow, from run records: with `spd.tracking_live` and `spd.tracking_view` all that knows of it.
 
 Jobs write records without importing mlflow (an import costs seconds, and a fresh SQLite store opened
 by many processes at once is broken for ever); one process then brings the store up to date.
@@ -13,11 +13,12 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spd import tracking_view
 from spd.names import Names
 from spd.records import read_json
 
@@ -34,7 +35,7 @@ class Synced:
     """How many runs a sync created, replaced because their record changed, and left alone.
 
     completed: of the created ones, those that a training had begun to write (`spd.tracking_live`).
-    experiments: id of each experiment by its name.
+    experiments: id of each experiment by its name; views: where each is shown (`spd.tracking_view.address`).
     """
 
     created: int
@@ -42,6 +43,7 @@ class Synced:
     unchanged: int
     completed: int = 0
     experiments: Mapping[str, str] = field(default_factory=dict, compare=False)
+    views: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,19 @@ def _sync(
     progress: bool,
 ) -> Synced:
     from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
     from tqdm import tqdm
 
     created = replaced = unchanged = completed = 0
     experiments: dict[str, str] = {}
+    params: dict[str, set[str]] = {}  # what all runs of an experiment have
     runs: dict[str, dict[str, Any]] = {}
     for path in tqdm(records, desc="MLflow", unit="run", disable=not progress):
         record = read_json(path)
         record["params"] = names.in_params(record["params"])
         _take(record, beside.get(str(path), Beside()))
         name = experiment_name(preset, record["experiment"])
+        params[name] = params.get(name, set(record["params"])) & set(record["params"])
         if name not in experiments:
             experiments[name] = experiment(client, name, artifacts)
             runs[name] = _runs(client, experiments[name], shared=artifacts is None)
@@ -137,18 +142,35 @@ def _sync(
             completed, created = completed + 1, created + 1
         else:
             if existing is not None:
-                client.delete_run(existing.info.run_id)
+                with contextlib.suppress(MlflowException):  # another sync was first
+                    client.delete_run(existing.info.run_id)
             replaced, created = replaced + (existing is not None), created + (existing is None)
             run_id = begin(client, experiments[name], record["key"], record["name"], timestamp)
             _fill(client, run_id, record, points)
         if record["backbone"] is not None:
             _register(client, f"{name}, {record['name']}", run_id, record, upload=artifacts is None)
-        client.set_tag(run_id, CONTENT, content)
-        client.set_terminated(run_id, "FINISHED", end_time=timestamp)
+        _insist(client.set_tag, run_id, CONTENT, content)
+        _insist(client.set_terminated, run_id, "FINISHED", end_time=timestamp)
     if created or replaced:
         for identifier in experiments.values():  # of runs that another sync wrote meanwhile, one is left
             _runs(client, identifier, shared=artifacts is None)
-    return Synced(created, replaced, unchanged, completed, experiments)
+    for name, identifier in experiments.items():
+        kind = name.removeprefix(experiment_name(preset, ""))
+        tracking_view.present(client, identifier, kind, params[name])
+    views = {name: tracking_view.address(at, params[name]) for name, at in experiments.items()}
+    return Synced(created, replaced, unchanged, completed, experiments, views)
+
+
+def _insist(call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    """Calls, and once more where the database refused: of two syncs that write the same row at once it
+    refuses one, which then finds the row there. The same points of the same time are no second points."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        call(*arguments, **named)
+    except MlflowException:
+        time.sleep(0.5)
+        call(*arguments, **named)
 
 
 def begin(client: Any, experiment_id: str, key: str, name: str, start: int, live: bool = False) -> str:
@@ -207,9 +229,9 @@ def _fill(client: Any, run_id: str, record: dict[str, Any], points: Sequence[Any
         tags.append(RunTag("mlflow.note.content", f"Shown in the tables {_short(shown)}."))
     # One call takes 1,000 items in all.
     room = BATCH - len(params[:100]) - len(tags[:100])
-    client.log_batch(run_id, metrics=points[:room], params=params[:100], tags=tags[:100])
+    _insist(client.log_batch, run_id, metrics=points[:room], params=params[:100], tags=tags[:100])
     for start in range(room, len(points), BATCH):
-        client.log_batch(run_id, metrics=points[start : start + BATCH])
+        _insist(client.log_batch, run_id, metrics=points[start : start + BATCH])
     for artifact in record["artifacts"]:
         client.log_artifact(run_id, artifact)
     for file, folder in record["figures"]:
@@ -241,10 +263,6 @@ def _register(client: Any, model: str, run_id: str, record: dict[str, Any], *, u
     model = model.replace("/", "-").replace(":", "")
     with contextlib.suppress(MlflowException):  # it is there
         client.create_registered_model(model)
-    checkpoint = record["provenance"]["checkpoint"]
-    for version in client.search_model_versions(f"name = '{model}'"):
-        if version.tags.get("spd.checkpoint") == checkpoint:
-            client.delete_model_version(model, version.version)
     source = Path(record["backbone"]).resolve().as_uri()
     if upload:
         client.log_artifact(run_id, record["backbone"], "backbone")
@@ -252,6 +270,14 @@ def _register(client: Any, model: str, run_id: str, record: dict[str, Any], *, u
     about = {**record["provenance"], **record["params"], "run_key": record["key"]}
     tags = {f"spd.{key}": _short(value)[:5000] for key, value in about.items() if value is not None}
     client.create_model_version(model, source, run_id, tags=tags)
+    same = [
+        version
+        for version in client.search_model_versions(f"name = '{model}'")
+        if version.tags.get("spd.checkpoint") == record["provenance"]["checkpoint"]
+    ]
+    for version in sorted(same, key=lambda version: int(version.version))[:-1]:
+        with contextlib.suppress(MlflowException):  # another sync was first
+            client.delete_model_version(model, version.version)
 
 
 def _points(record: dict[str, Any]) -> Iterator[tuple[str, float, int]]:
@@ -358,6 +384,7 @@ def connect(uri: str) -> Any:
     # Before the import: mlflow reads these once. A benchmark has no business phoning home.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     with warnings.catch_warnings():

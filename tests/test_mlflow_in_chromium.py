@@ -134,3 +134,12 @@ def test_experiments_are_there_a_chart_shows_and_the_search_finds_runs(chromium,
     chromium.get(f"{server}/#/experiments/{number}/runs?searchFilter={found}")
     text = text_with(chromium, "simsiam seed0", "simsiam_spd seed0", "2 matching runs")
     assert "moco seed0" not in text
+
+
+def test_make_ui_opens_charts_of_runs_grouped_by_method(chromium, server, synced):
+    _, done = synced
+    chromium.get("about:blank")
+    chromium.get(server + done.views["SPD demo: PaDiM 1cls"])
+    text = text_with(chromium, "method: SimSiam", "method: MoCo", "au_roc")
+    assert "Playground" not in text  # the left bar is that of trainings
+    WebDriverWait(chromium, SECONDS).until(lambda d: d.find_elements(By.CSS_SELECTOR, "svg.main-svg"))

@@ -165,6 +165,34 @@ def test_a_backbone_is_a_model_with_its_provenance_one_version_a_file(store, tmp
     assert newest.source == backbone.as_uri()
 
 
+def test_an_experiment_says_what_its_runs_are_and_has_a_grouped_view(store, tmp_path):
+    cells, path = "PaDiM 1cls", tmp_path / "cell.json"
+    about = {"key": "cell/x", "experiment": cells, "name": "x", "params": {"pretraining": "simsiam"}}
+    records.write_record(path, **about, metrics={}, provenance={})
+    names = Names({}, {"simsiam": {"label": "SimSiam", "spd": "none", "labels": False}})
+
+    def synced(path):
+        return tracking.sync([path], store, preset="tiny", names=names, progress=False)
+
+    done = synced(path)
+    client, _ = runs(store, cells)
+    number = done.experiments[f"SPD tiny: {cells}"]
+    tags = client.get_experiment(number).tags
+    keys = json.loads(tags["mlflow.sharedViewState.spd"])["groupBy"]["groupByKeys"]
+    assert [key["groupByData"] for key in keys] == ["method", "spd"]
+    query = "workflowType=machine_learning&compareRunsMode=CHART&viewStateShareKey=spd"
+    address = f"/#/experiments/{number}/runs?{query}"
+    assert done.views[f"SPD tiny: {cells}"] == address
+    assert "cell of the tables" in tags["mlflow.note.content"]
+
+    client.set_experiment_tag(number, "mlflow.note.content", "Mine.")
+    synced(path)
+    assert client.get_experiment(number).tags["mlflow.note.content"] == "Mine."
+
+    plain = synced(write(tmp_path, "t/0", 0.5, experiment="others"))  # without the param `spd`
+    assert plain.views["SPD tiny: others"].endswith("&compareRunsMode=CHART")
+
+
 def test_syncs_that_share_a_store_but_no_folder_leave_one_run_each(store, tmp_path):
     uri = f"sqlite:///{store / 'mlflow.db'}"
     paths = [write(tmp_path, f"apart/{i}", i / 8, experiment="apart") for i in range(3)]

@@ -68,6 +68,30 @@ def test_live_points_are_logged_once_and_the_sync_completes_the_same_run(store, 
     assert finish(store, tmp_path, "a", history).unchanged == 1
 
 
+def test_a_sync_that_is_refused_because_another_wrote_the_same_goes_on(store, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    history = tmp_path / "h.jsonl"
+    history.write_text(line(1, 0.5))
+    follower(store, history, "c").send()
+    history.write_text(line(1, 0.5) + line(2, 0.4))
+    written = []
+
+    def overtaken(client, *arguments, **named):  # what the other one writes is there when ours is refused
+        written.append(log_batch(client, *arguments, **named))
+        if len(written) == 1:
+            raise MlflowException("UniqueViolation: duplicate key")
+
+    log_batch = MlflowClient.log_batch
+    monkeypatch.setattr(MlflowClient, "log_batch", overtaken)
+    assert finish(store, tmp_path, "c", history).completed == 1
+    assert len(written) == 2
+    run, curve = found(store, "c")
+    assert curve == [(1, 0.5), (2, 0.4)] and run.data.params == {"eta": "0.1"}
+    assert finish(store, tmp_path, "c", history).unchanged == 1
+
+
 def test_a_live_run_with_points_of_another_training_is_replaced(store, tmp_path):
     history = tmp_path / "h.jsonl"
     history.write_text(line(1, 0.5) + line(2, 0.4))

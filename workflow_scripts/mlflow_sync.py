@@ -14,6 +14,8 @@ with running(snakemake) as job:
     from spd.config import load
     from spd.names import Names
     from spd.records import write_json
+    from spd.report.qualitative import figures_of
+    from spd.report.scored import View
     from spd.tracking import Beside, sync
 
     folder = Path(snakemake.output.synced).parent
@@ -30,9 +32,11 @@ with running(snakemake) as job:
         entry = {**snakemake.params.beside.get(record, {})}
         if "/records/tables/" in record:
             entry["figures"] = [(str(config), ""), (str(environment), "")]
-        elif "figures" in entry:
-            dataset, name = entry["figures"]
-            found = sorted((folder.parent / "figures" / dataset).glob(f"*/{name}"))
+        elif views := entry.pop("views", None):
+            entry["figures"] = [(views, "samples of views")]
+        elif heat_maps := entry.pop("heat_maps", None):
+            view, pretraining = heat_maps
+            found = figures_of(folder.parent / "figures", View(*view), pretraining)
             entry["figures"] = [(str(path), f"heat maps/{path.parent.name}") for path in found]
         return Beside(**entry)
 
@@ -46,19 +50,13 @@ with running(snakemake) as job:
         beside={record: beside(record) for record in snakemake.input.records},
     )
     job.say(f"{done.created} runs created, {done.replaced} replaced, {done.unchanged} unchanged")
+    cells = [view for name, view in done.views.items() if name.endswith(" 1cls")]
     write_json(
         snakemake.output.synced,
         {
             "records": len(snakemake.input.records),
             "server": uri is not None,
             # What `make ui` opens: the first detector's runs, as charts.
-            "open": next(
-                (
-                    f"/#/experiments/{number}/runs?compareRunsMode=CHART"
-                    for name, number in done.experiments.items()
-                    if name.endswith(" 1cls")
-                ),
-                "/#/experiments",
-            ),
+            "open": cells[0] if cells else "/#/experiments?workflowType=machine_learning",
         },
     )

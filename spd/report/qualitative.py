@@ -39,15 +39,24 @@ def write_figures(
         for name, runs in objects.items():
             found, tested = methods(runs), read_object(name, runs)
             place = out / file_name(view.dataset) / file_name(name)
-            stem = f"{view.setup}-{view.detector}-{file_name(view.profile)}"
             for before, after in pairs(found):
-                path = place / f"{stem}-{file_name(after.name)}.png"
+                path = place / _figure(view, after.name)
                 paths += _pair(view, name, tested, before, after, path, footer)
-            paths += _curves(view, name, tested, found, place / f"{stem}-curves.png")
+            paths += _curves(view, name, tested, found, place / _figure(view, "curves"))
     if histories:
         read = {label: read_history(path) for label, path in histories.items()}
         paths.append(pretraining_curves(read, out / "pretraining.png", title="Pre-training"))
     return paths
+
+
+def figures_of(out: str | Path, view: View, pretraining: str) -> list[Path]:
+    """The figures below `out` of a pre-training with SPD beside its partner, one an object, in order."""
+    place = Path(out) / file_name(view.dataset)
+    return sorted(path for path in place.glob("*/*") if path.name == _figure(view, pretraining))
+
+
+def _figure(view: View, name: str) -> str:
+    return f"{view.setup}-{view.detector}-{file_name(view.profile)}-{file_name(name)}.png"
 
 
 def _pair(

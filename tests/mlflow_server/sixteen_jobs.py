@@ -25,7 +25,8 @@ from pathlib import Path
 from spd import records, tracking
 from spd.tracking_live import live
 
-JOBS, STEPS, PAUSE = 16, 300, 0.1  # seconds between two steps: followers look several times
+# The pause between two steps, in seconds, leaves 16 followers time to look often.
+JOBS, STEPS, PAUSE = 16, 300, 0.3
 PRESET = "server"
 PAGE = Path(__file__).resolve().parents[2] / "docs/mlflow.md"
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -45,8 +46,9 @@ def history_of(folder, job):
     return folder / f"{job}.history.jsonl"
 
 
-def train(job, folder, uri):
+def train(together, job, folder, uri):
     history = history_of(folder, job)
+    together.wait()
     about = {"experiment": tracking.experiment_name(PRESET, "backbones"), "key": f"backbone/{job}"}
     with live(uri, history, name=f"job {job}", **about):
         for step in range(1, STEPS + 1):
@@ -65,14 +67,17 @@ def train(job, folder, uri):
     )
 
 
-def sync(folder, own, uri):
+def sync(together, folder, own, uri):
+    together.wait()
     paths = [folder / f"{job}.json" for job in range(JOBS)]
     tracking.sync(paths, folder / own, preset=PRESET, tracking_uri=uri, progress=False)
 
 
 def at_once(calls):
+    """Runs functions in processes of their own, which wait for the last of them before they begin."""
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=function, args=arguments) for function, *arguments in calls]
+    together = context.Barrier(len(calls))
+    processes = [context.Process(target=call, args=(together, *arguments)) for call, *arguments in calls]
     for process in processes:
         process.start()
     for process in processes:

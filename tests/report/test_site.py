@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from spd.report.cells import read_cells
-from spd.report.qualitative import write_figures
+from spd.report.qualitative import figures_of, write_figures
+from spd.report.scored import views
 from spd.report.site import Sources, read_table, search, write_site
 from spd.tensors import write_tensors
 
@@ -134,6 +135,13 @@ def test_figures_are_one_a_pair_and_one_of_curves(run, tmp_path):
         assert path.read_bytes() == (figures / path.relative_to(tmp_path)).read_bytes()
 
 
+def test_figures_of_a_pretraining_are_found_again(run):
+    view = next(iter(views(run.sources_.scored)))
+    figures = run.out / "figures"  # of the first pair alone
+    assert [p.parent.name for p in figures_of(figures, view, "sup_spd")] == sorted(run.objects)
+    assert figures_of(figures, view, "sup") == figures_of(figures, view, "moco_spd") == []
+
+
 def test_without_results_there_is_an_empty_folder_of_figures(tmp_path):
     assert write_figures([], {}, tmp_path / "figures") == []
     assert list((tmp_path / "figures").iterdir()) == []
@@ -178,6 +186,18 @@ def test_every_run_has_its_search_string(run):
         assert f"tags.\"spd.run_key\" = 'cell/VisA/{name}'" in codes
         assert f"tags.\"spd.run_key\" = 'backbone/{name}/seed0'" in codes
     assert search("a'b") == 'tags."spd.run_key" = "a\'b"'
+
+
+def test_every_row_of_objects_links_to_its_run(run):
+    body = re.search(r"every object; the column heads sort.*?<tbody>(.*?)</tbody>", run.text, re.S)[1]
+    rows = body.split("<tr>")[1:]
+    labels = {label if spd == "none" else f"{label} + SPD": name for name, label, spd, _ in run.rows}
+    for row in rows:
+        words = re.findall(r"<td[^>]*>(?:<span[^>]*>)?([^<]*)", row)
+        (anchor,) = re.findall(r'<a href="#([^"]+)">run</a>', row)
+        target = re.findall(rf'<tr><td id="{anchor}".*?</tr>', run.text)
+        assert len(target) == 1
+        assert html.escape(f"'cell/VisA/{labels[words[2]]}'") in target[0].replace("&#39;", "&#x27;")
 
 
 def test_marks_of_meaning_are_there(run):

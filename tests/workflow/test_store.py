@@ -28,6 +28,17 @@ def test_a_missing_or_another_store_is_filled(built):
     assert built.planned() == {}
 
 
+def test_runs_hold_what_a_person_wants_to_look_at(built):
+    artifacts = built.folder / "results/tiny/mlflow/artifacts"
+
+    def named(pattern):
+        return {path.name for path in artifacts.glob(f"*/artifacts/{pattern}")}
+
+    assert named("samples of views/*") == {"simsiam.png", "simsiam_spd.png", "simsiam_eta0.5.png"}
+    assert "1cls-PaDiM-demo-simsiam_spd.png" in named("heat maps/*/*")
+    assert {"config.yaml", "environment.txt", "padim_1class.csv"} <= named("*")
+
+
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
