@@ -24,6 +24,7 @@ from runs import (
     leftovers,
     mlflow_runs,
     processor_seconds,
+    publish,
     recorded_as_finished,
     start,
     started,
@@ -40,13 +41,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no new build after these")
     parser.add_argument("--work", type=Path, default=Path("build/drill"))
     parser.add_argument("--report", action="store_true", help="only print what is recorded")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/trust.md")
     options = parser.parse_args()
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     record = work / f"{options.preset}.jsonl"
     if not options.report:
         drill(work, record, options)
-    return report(record, options.preset)
+    return report(record, options)
 
 
 def drill(work: Path, record: Path, options: argparse.Namespace) -> None:
@@ -126,7 +128,7 @@ def write(record: Path, **line) -> None:
     print(json.dumps(line), flush=True)
 
 
-def report(record: Path, preset: str) -> int:
+def report(record: Path, options: argparse.Namespace) -> int:
     lines = read(record)
     kills = [line for line in lines if line["what"] == "kill"]
     builds = [line for line in lines if line["what"] == "build"]
@@ -142,14 +144,17 @@ def report(record: Path, preset: str) -> int:
         ),
     }
     commits = ", ".join(dict.fromkeys(line["commit"] for line in lines))
-    print(f"preset {preset}, commit {commits}: {len(kills)} kills -9 in {len(builds)} builds")
+    text = [f"preset {options.preset}, commit {commits}: {len(kills)} kills -9 in {len(builds)} builds"]
     draws = sorted(line["seconds"] for line in kills) or [0.0]
     median = draws[len(draws) // 2]
-    print(f"  killed after {draws[0]:g} to {draws[-1]:g} s of processor time, median {median:g} s")
+    text.append(f"  killed after {draws[0]:g} to {draws[-1]:g} s of processor time, median {median:g} s")
     for what, count in bad.items():
-        print(f"  {count} {what}")
+        text.append(f"  {count} {what}")
     hit = sorted({rule for line in kills for rule in line["running"]})
-    print(f"  last job started before a kill: {', '.join(hit)}")
+    text.append(f"  last job started before a kill: {', '.join(hit)}")
+    command = f"python tests/drills/crash.py --preset {options.preset} --kills {options.kills}"
+    command += f" --window {options.window:g}"
+    publish(f"drill {options.preset}", "\n".join(text), command, options.write)
     return int(any(bad.values()) or not builds)
 
 

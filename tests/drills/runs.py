@@ -122,6 +122,17 @@ def started(log: Path) -> tuple[list[str], set[str]]:
     return rules, outputs
 
 
+def publish(section: str, text: str, command: str, write: bool) -> None:
+    """Prints what a drill measured; write: puts it into its section of docs/trust.md, with the command."""
+    print(text)
+    if write:
+        sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+        from report import machine, write_section
+
+        shown = text if text.startswith("|") else f"```\n{text}\n```"
+        write_section(section, f"`{command}` on {machine().rstrip(', ')}:\n\n{shown}", "trust.md")
+
+
 def contents(results: Path) -> dict[str, str]:
     """Path below `results` -> SHA-256, of every file that holds no clock time."""
     return {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from runs import clone, contents, mlflow_runs, start, started, use
+from runs import clone, contents, mlflow_runs, publish, start, started, use
 
 EDITS = {  # what a user might change: a path into the configuration and the values it takes
     "spd.spd.eta": [0.05, 0.1, 0.3],
@@ -47,13 +47,14 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("build/soak"))
     parser.add_argument("--report", action="store_true", help="only print what is recorded")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/trust.md")
     options = parser.parse_args()
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     record = work / "soak.jsonl"
     if not options.report:
         soak(work, record, options)
-    return report(record)
+    return report(record, options)
 
 
 def soak(work: Path, record: Path, options: argparse.Namespace) -> None:
@@ -126,7 +127,7 @@ def compare(edited: Path, fresh: Path) -> list[str]:
     return sorted(path for path in theirs if path.startswith(OURS) and ours.get(path) != theirs[path])
 
 
-def report(record: Path) -> int:
+def report(record: Path, options: argparse.Namespace) -> int:
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     if not lines:
         print("nothing recorded")
@@ -134,19 +135,21 @@ def report(record: Path) -> int:
     edits = sum(len(line["edits"]) for line in lines)
     jobs, scratch = (sum(line[key] for line in lines) for key in ("jobs", "jobs_from_scratch"))
     bad = [line for line in lines if line["different"]]
-    print(
+    text = [
         f"{len(lines)} rounds, {edits} edits in {sum(line['minutes'] for line in lines):.0f} minutes, commit "
         f"{', '.join(dict.fromkeys(line['commit'] for line in lines))}: {jobs} jobs "
-        f"after edits, {scratch} from scratch"
-    )
-    print(f"  {len(bad)} rounds whose files differ from those of a run from scratch")
+        f"after edits, {scratch} from scratch",
+        f"  {len(bad)} rounds whose files differ from those of a run from scratch",
+    ]
     for key in ("snakemake_megabytes", "snakemake_files", "job_megabytes", "job_files", "undeleted_files"):
         values = np.array([line[key] for line in lines], float)
         slope = np.polyfit(np.arange(len(values)), values, 1)[0] if len(values) > 2 else float("nan")
         ends = f"{values[0]:.0f} in the first round, {values[-1]:.0f} in the last, at most {values.max():.0f}"
-        print(f"  {key.replace('_', ' ')}: {ends}; {slope:+.2f} a round")
+        text.append(f"  {key.replace('_', ' ')}: {ends}; {slope:+.2f} a round")
     for line in bad:
-        print(f"  round {line['round']}: {line['edits']}: {line['different'][:5]}")
+        text.append(f"  round {line['round']}: {line['edits']}: {line['different'][:5]}")
+    command = f"python tests/drills/soak.py --minutes {options.minutes:g}"
+    publish("soak", "\n".join(text), command, options.write)
     return int(bool(bad))
 
 

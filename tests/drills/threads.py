@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from runs import clone, start
+from runs import clone, publish, start
 
 THREADS = (1, 2)
 FORCED = ("pretrain", "import_backbone", "features", "detect")
@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", nargs="+", default=["simsiam", "simsiam_spd"])
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/trust.md")
     parser.add_argument("--work", type=Path, default=Path("build/threads"))
     options = parser.parse_args()
     work = options.work.resolve() / options.preset
@@ -48,15 +49,19 @@ def main() -> int:
         if process.wait():
             raise SystemExit(f"a run ended with status {process.returncode}: {log}")
         shutil.copytree(folder / "results" / options.preset / "cells", work / f"cells{threads}")
-    print(f"preset {options.preset}, commit {commit}, {options.seeds} seeds of {', '.join(options.rows)}")
-    return report(*(work / f"cells{threads}" for threads in THREADS), options.rows)
+    status, text = compared(*(work / f"cells{threads}" for threads in THREADS), options.rows)
+    head = f"preset {options.preset}, commit {commit}, {options.seeds} seeds of {', '.join(options.rows)}"
+    command = f"python tests/drills/threads.py --preset {options.preset} --seeds {options.seeds}"
+    publish(f"threads {options.preset}", "\n".join([head, *text]), command, options.write)
+    return status
 
 
-def report(one: Path, two: Path, rows: list[str]) -> int:
+def compared(one: Path, two: Path, rows: list[str]) -> tuple[int, list[str]]:
+    """(1 where a promise is broken, else 0; lines that say what was found)."""
     paths = sorted(path.relative_to(one) for path in one.rglob("*.json"))
     imported = [path for path in paths if path.stem.rpartition("-seed")[0] not in rows]
     different = [path for path in imported if (one / path).read_bytes() != (two / path).read_bytes()]
-    print(f"  {len(imported)} cells of imported backbones, {len(different)} differ with the threads")
+    text = [f"  {len(imported)} cells of imported backbones, {len(different)} differ with the threads"]
     trained = [path for path in paths if path not in imported]
     values = {(path, folder): points(folder / path) for path in trained for folder in (one, two)}
     by_threads = [
@@ -72,13 +77,13 @@ def report(one: Path, two: Path, rows: list[str]) -> int:
     for name, differences in (("1 against 2 threads", by_threads), ("one seed against another", by_seeds)):
         sizes = np.abs(differences)
         spread.append(np.sqrt(np.mean(sizes**2)))
-        print(
+        text.append(
             f"  {name}: {len(sizes)} values, median {np.median(sizes):.2f} points, 95 % below "
             f"{np.quantile(sizes, 0.95):.2f}, largest {sizes.max():.2f}, root mean square {spread[-1]:.2f}"
         )
     kept = spread[0] <= spread[1]
-    print(f"  threads move metrics {'no further' if kept else 'FURTHER'} than seeds do")
-    return int(bool(different) or not imported or not kept)
+    text.append(f"  threads move metrics {'no further' if kept else 'FURTHER'} than seeds do")
+    return int(bool(different) or not imported or not kept), text
 
 
 def points(cell: Path) -> dict[tuple[str, str, str], float]:

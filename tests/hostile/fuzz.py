@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -18,6 +19,10 @@ from pathlib import Path
 from inputs import CSV, Case, corpus, seeds
 from judge import Verdict, judge, warm_up
 from mutations import mutate
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "drills"))
+
+from runs import publish
 
 SHARES = {"archive": 4, "image": 5, "mask": 2, "csv": 3, "annotations": 1, "manifest": 1, "config": 3,
           "safetensors": 3, "pth": 4, "checkpoint": 1}  # fmt: skip
@@ -69,6 +74,7 @@ def main() -> int:
     parser.add_argument("--mutants", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", help="only this kind")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/trust.md")
     parser.add_argument("--show", action="store_true", help="print every refusal")
     options = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="hostile-"))
@@ -94,14 +100,21 @@ def main() -> int:
             elif options.show and verdict.outcome == "refused":
                 print(f"{case.kind} {case.name}: {verdict.text}")
     shutil.rmtree(work)
-    print("| kind | hand-made: read | refused | mutants: read | refused | wrong |\n|---|---|---|---|---|---|")
+    text = [
+        "| kind | hand-made: read | refused | mutants: read | refused | wrong |",
+        "|---|---|---|---|---|---|",
+    ]
     for kind in SHARES:
         row = [counts[kind, place, what] for place in ("corpus", "mutants") for what in ("read", "refused")]
         wrongs = sum(counts[kind, place, "WRONG"] for place in ("corpus", "mutants"))
-        print(f"| {kind} | {' | '.join(map(str, row))} | {wrongs} |")
-    print(
+        text.append(f"| {kind} | {' | '.join(map(str, row))} | {wrongs} |")
+    text.append("")
+    text.append(
         f"{sum(counts.values())} files in {time.monotonic() - began:.0f} s, seed {options.seed}; slowest "
         f"{slowest:.1f} s, most memory {largest:.0f} MB; {bad} wrong"
+    )
+    publish(
+        "fuzz", "\n".join(text), f"python tests/hostile/fuzz.py --mutants {options.mutants}", options.write
     )
     return int(bad > 0)
 
