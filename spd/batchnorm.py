@@ -7,11 +7,15 @@ groups of 32 it is what 8 GPUs with plain BatchNorm do to a batch of 256, on any
 
 import torch
 import torch.distributed as dist
+from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from spd.distributed import world_size
+
+PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+"""The layers whose output is the normalised input and nothing else."""
 
 
 class _GlobalNormalise(torch.autograd.Function):
@@ -48,7 +52,20 @@ class _GlobalNormalise(torch.autograd.Function):
         return result.to(gradient.dtype), None
 
 
-class GlobalBatchNorm(_BatchNorm):
+class _ThenBatchNorm(_BatchNorm):
+    """Normalises, then applies the submodules named in `after`: what a replaced layer did behind its own
+    normalisation."""
+
+    after: tuple[str, ...] = ()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.normalised(x)
+        for name in self.after:
+            x = getattr(self, name)(x)
+        return x
+
+
+class GlobalBatchNorm(_ThenBatchNorm):
     """BatchNorm over the batch of all ranks together: (B, C) or (B, C, H, W) on each rank, equal shapes.
 
     In a single process it is torch's batch_norm itself.
@@ -58,9 +75,9 @@ class GlobalBatchNorm(_BatchNorm):
         if x.dim() not in (2, 3, 4):
             raise ValueError(f"expected (B, C), (B, C, L) or (B, C, H, W), got {tuple(x.shape)}")
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def normalised(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or world_size() == 1:
-            return super().forward(x)
+            return _BatchNorm.forward(self, x)
         self._check_input_dim(x)
         normalised, mean, variance = _GlobalNormalise.apply(x, self.eps)
         with torch.no_grad():
@@ -76,7 +93,7 @@ class GlobalBatchNorm(_BatchNorm):
         return normalised.to(x.dtype)
 
 
-class GhostBatchNorm(_BatchNorm):
+class GhostBatchNorm(_ThenBatchNorm):
     """BatchNorm over consecutive groups of `group` images: (B, C) or (B, C, H, W); B a multiple of `group`,
     or smaller than it.
 
@@ -90,9 +107,9 @@ class GhostBatchNorm(_BatchNorm):
         if x.dim() not in (2, 3, 4):
             raise ValueError(f"expected (B, C), (B, C, L) or (B, C, H, W), got {tuple(x.shape)}")
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def normalised(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
-            return super().forward(x)
+            return _BatchNorm.forward(self, x)
         self._check_input_dim(x)
         group = min(self.group, len(x))
         if len(x) % group:
@@ -112,15 +129,23 @@ class GhostBatchNorm(_BatchNorm):
 
 def convert(module: nn.Module, kind: str, group: int = 32, momentum: float = 0.1) -> nn.Module:
     """Makes every BatchNorm inside `module` a `global` or a `ghost` one, in place; parameters, buffers and
-    key names stay."""
-    for child in module.modules():
+    key names stay, and so does the activation that timm's norm layers hold.
+
+    Raises ValueError for a kind of BatchNorm whose forward is not known: it may do more than normalise.
+    """
+    for child in list(module.modules()):
         for name, norm in child.named_children():
             if not isinstance(norm, _BatchNorm):
                 continue
+            if type(norm) not in (*PLAIN, BatchNormAct2d, GlobalBatchNorm, GhostBatchNorm):
+                known = ", ".join(kind.__name__ for kind in (*PLAIN, BatchNormAct2d))
+                found = f"{type(norm).__name__} of {type(child).__name__}"
+                raise ValueError(f"{found} cannot be shared among ranks: known are {known}")
             new = (GlobalBatchNorm if kind == "global" else GhostBatchNorm)(
                 norm.num_features, norm.eps, momentum, norm.affine, norm.track_running_stats
             )
-            new._parameters, new._buffers = norm._parameters, norm._buffers
+            new._parameters, new._buffers, new._modules = norm._parameters, norm._buffers, norm._modules
+            new.after = tuple(norm._modules)  # of timm's: drop, act, in the order of its forward
             new.group = group
             new.train(norm.training)
             setattr(child, name, new)

@@ -1,6 +1,7 @@
 import copy
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -71,3 +72,30 @@ def test_conversion_keeps_parameters_keys_and_affine():
     assert [id(p) for p in network.parameters()] == parameters
     assert network[1].weight is None
     assert network[2][0].momentum == 0.2
+
+
+@pytest.mark.parametrize(
+    "name", ["tf_efficientnet_lite0", "regnetx_002", "mobilenetv3_small_050", "resnet18"]
+)
+@pytest.mark.parametrize("kind", ["global", "ghost"])
+def test_converted_networks_of_timm_compute_what_timms_own_do(name, kind):
+    # timm's norm layers hold an activation, which must not go with the layer
+    torch.manual_seed(0)
+    peer = timm.create_model(name, num_classes=0, drop_rate=0.0)
+    ours = convert(copy.deepcopy(peer), kind, group=32, momentum=0.1)
+    assert list(ours.state_dict()) == list(peer.state_dict())
+    for norm in (m for m in peer.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.momentum = 0.1
+    x = torch.randn(4, 3, 64, 64)
+    for mode in (True, False):
+        torch.testing.assert_close(ours.train(mode)(x), peer.train(mode)(x))
+    torch.testing.assert_close(ours.state_dict(), peer.state_dict())
+
+
+def test_a_layer_whose_forward_is_not_known_is_refused():
+    class Scaled(nn.BatchNorm2d):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    with pytest.raises(ValueError, match="Scaled of Sequential cannot be shared among ranks: known are"):
+        convert(nn.Sequential(Scaled(3)), "global")
