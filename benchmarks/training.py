@@ -4,15 +4,17 @@ our time goes.
     OMP_NUM_THREADS=1 python benchmarks/training.py [--steps 8] [--size 64] [--write]
 
 Same narrow ResNet-18, batch, two views of the same recipe, one thread, images in memory, no loader processes;
-median of three runs, taken in turn, each in a process of its own. lightly's rows are left out where lightly
-cannot be imported (`pip install --no-deps --target FOLDER lightly lightly-utils`, then PYTHONPATH=FOLDER).
+median of three runs, taken in turn, each in a process of its own; CPU time of the whole of it, the building
+of the network included. lightly comes with `make test-parity`.
 """
 
 import argparse
+import importlib.metadata
 import multiprocessing
 import os
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +25,7 @@ import torch
 from PIL import Image
 from report import machine, write_section
 from torch import nn
+from turns import ratio
 
 from spd.backbones.architectures import build, feature_dim
 from spd.config import load
@@ -65,8 +68,8 @@ def ours(images: Corpus, method: str, size: int, steps: int, eta: float = 0.0) -
     return trained(images, ARCHITECTURE, recipe, SPDOptions(eta=eta))
 
 
-def lightly_rate(images: Corpus, method: str, size: int, steps: int) -> float:
-    """Images/s of the loop in lightly's examples, with its transforms, heads and losses."""
+def lightlys(images: Corpus, method: str, size: int, steps: int) -> None:
+    """The loop in lightly's examples, with its transforms, heads and losses."""
     from lightly.loss import NegativeCosineSimilarity, NTXentLoss
     from lightly.models.modules import SimCLRProjectionHead, SimSiamPredictionHead, SimSiamProjectionHead
     from lightly.transforms import SimCLRTransform, SimSiamTransform
@@ -92,7 +95,7 @@ def lightly_rate(images: Corpus, method: str, size: int, steps: int) -> float:
             return transform(pictures[i][0]), 0
 
     loader = torch.utils.data.DataLoader(Pictures(), batch_size=BATCH, shuffle=True, drop_last=True)
-    done, began = 0, time.perf_counter()
+    done = 0
     while done < steps:
         for (x0, x1), _ in loader:
             z0, z1 = (heads[0](backbone(x)) for x in (x0, x1))
@@ -107,18 +110,20 @@ def lightly_rate(images: Corpus, method: str, size: int, steps: int) -> float:
             done += 1
             if done == steps:
                 break
-    return steps * BATCH / (time.perf_counter() - began)
 
 
-def alone(work: Callable[[], float]) -> tuple[float, float]:
-    """(what `work` returns, MiB that it took beyond what lay in memory before), in a fork of this process."""
+def alone(work: Callable[[], object]) -> tuple[float, float]:
+    """(CPU seconds of `work`, MiB that it took beyond what lay in memory before), in a fork of this
+    process."""
     receive, send = multiprocessing.Pipe(duplex=False)
 
     def measured() -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        result = work()
+        began = time.process_time()
+        work()
+        seconds = time.process_time() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        send.send((result, peak - pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
+        send.send((seconds, peak - pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
 
     process = multiprocessing.get_context("fork").Process(target=measured)
     process.start()
@@ -191,26 +196,24 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    try:
-        import lightly
-    except ImportError:
-        lightly = None
     images, steps, size = photographs(), arguments.steps, arguments.size
     ours(images, "simclr", size, 2, eta=0.1)  # kernels are compiled at their first use
 
     speed = [
-        "| method | ours / lightly, images/s | spread of the 3 pairs | peak MiB, ours | peak MiB, lightly |",
-        "|---|---|---|---|---|",
+        "| method | ours / lightly, images/s | ours | lightly | peak MiB, ours | peak MiB, lightly |",
+        "|---|---|---|---|---|---|",
     ]
-    for method in HEADS if lightly is not None else ():
+    for method in HEADS:
         pairs = []
         for _ in range(3):
-            mine = alone(lambda method=method: ours(images, method, size, steps)["images_per_second"])
-            pairs.append((mine, alone(lambda method=method: lightly_rate(images, method, size, steps))))
-        ratios = sorted(mine[0] / other[0] for mine, other in pairs)
+            mine = alone(lambda method=method: ours(images, method, size, steps))
+            pairs.append((mine, alone(lambda method=method: lightlys(images, method, size, steps))))
+            print(method, pairs[-1], file=sys.stderr, flush=True)
+        seconds = [[pair[i][0] for pair in pairs] for i in (0, 1)]
+        rates = [steps * BATCH / statistics.median(own) for own in seconds]
         memory = [statistics.median(pair[i][1] for pair in pairs) for i in (0, 1)]
         speed.append(
-            f"| {method} | {ratios[1]:.2f} | {ratios[0]:.2f} - {ratios[2]:.2f} "
+            f"| {method} | {ratio(seconds[1], seconds[0], 2)} | {rates[0]:.0f} | {rates[1]:.0f} "
             f"| {memory[0]:.0f} | {memory[1]:.0f} |"
         )
     where = [
@@ -224,17 +227,19 @@ def main() -> None:
             "## Training loop",
             "",
             f"{ARCHITECTURE}, batch {BATCH}, {size} px, {steps} steps, 1 thread, no loader processes, each "
-            "measurement in a fork of one process; median of 3 pairs. Peak memory is what came on top of the "
-            f"loaded libraries and images. {machine()}.",
+            "measurement in a fork of one process, in turns: images per CPU second, median (least-greatest) "
+            "of 3 pairs. Peak memory is what came on top of the loaded libraries and images. lightly "
+            f"{importlib.metadata.version('lightly')}; {machine()}.",
             "",
-            *(speed if lightly is not None else []),
+            *speed,
             "",
             "Where our time goes (data: waiting for the batch, which a thread fetches during the step "
-            "before; one thread computes):",
+            "before; one thread computes; wall time):",
             "",
             *where,
             "",
-            "Command: `OMP_NUM_THREADS=1 python benchmarks/training.py --write`",
+            "Command: `OMP_NUM_THREADS=1 python benchmarks/training.py --write` (`make test-parity` installs "
+            "lightly)",
         ]
     )
     print(f"<!-- begin training -->\n{markdown}\n<!-- end training -->")

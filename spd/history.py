@@ -6,10 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+PASSING = ("images_per_second",)
+"""Values that are only in the file in the making: a clock's, which differ between equal runs."""
+
 
 class History:
     """Lines in the making lie in the file `path`, to be followed while training goes on; `finish` moves them
-    to their place.
+    to their place, without the values that are `PASSING`.
 
     With `writes` False (ranks other than 0) nothing is kept or written.
     """
@@ -63,7 +66,8 @@ class History:
         self.path.unlink()
 
     def _merge(self, line: dict[str, Any]) -> None:
-        self.lines.setdefault(line["step"], {}).update(line)
+        lasting = {key: value for key, value in line.items() if key not in PASSING}
+        self.lines.setdefault(line["step"], {}).update(lasting)
 
     def _text(self) -> str:
         return "".join(json.dumps(line) + "\n" for line in self.lines.values())

@@ -82,8 +82,8 @@ def pretrain(
 
     Each line of the history is a step: `loss` and its parts, `lr`, `embedding_std` (std * sqrt(d) of unit z:
     1 spread, 0 collapsed), the norms of gradients and parameters, with SPD `cos_plus` and `cos_minus`; all
-    over the whole batch. No clock time, so that equal runs write equal bytes: images/s are on the bar of
-    progress and in the summary, under `timing`.
+    over the whole batch. No clock time, so that equal runs write equal bytes: images/s are in the history
+    in the making, on the bar of progress, in the line that ends it and in the summary, under `timing`.
 
     Raises ValueError for a batch that does not fit the images, the ranks or the BatchNorm groups, and for a
     checkpoint of another run; TrainingError as the recipe's `non_finite` and `collapse` say; Preempted (exit
@@ -118,6 +118,9 @@ def pretrain(
             batchnorm.freeze(method.key_encoder[0])
     optimiser = optimisers.build(model, recipe, fixed=method.fixed_lr)
     trained = [p for p in model.parameters() if p.requires_grad]
+    # A forward pass moves these; a step that is left out must not.
+    moved = [*model.buffers(), *(p for p in model.parameters() if not p.requires_grad)]
+    moved = moved if recipe.non_finite == "warn" else []
     names = views.names(method.views, spd=spd is not None)
 
     history = History(Path(f"{checkpoint_path}.history.jsonl"), distributed.rank() == 0)
@@ -212,6 +215,7 @@ def pretrain(
             )
             optimisers.set_rate(optimiser, rate, base_rate)
             optimiser.zero_grad(set_to_none=True)
+            before = [value.clone() for value in moved]
             with half:
                 out = step_model(seen, labels, seed_of(seed, "step", step))
             clock.lap("forward")
@@ -224,10 +228,10 @@ def pretrain(
             elif recipe.non_finite == "stop":
                 raise TrainingError(trouble("loss or gradient is not finite", step))
             else:
-                log.warning(
-                    "%s; the step's update is left out", trouble("loss or gradient is not finite", step)
-                )
-            if hasattr(method, "after_step"):
+                log.warning("%s; the step is left out", trouble("loss or gradient is not finite", step))
+                with torch.no_grad():
+                    torch._foreach_copy_(moved, before)
+            if finite and hasattr(method, "after_step"):
                 method.after_step()
             batchnorm.average_running_statistics(model)
             clock.lap("backward")
@@ -239,8 +243,8 @@ def pretrain(
                     "parameter_norm": float(get_total_norm(trained)),
                 }
                 line = {"step": done, "lr": rate, **_measured(out), **norms}
-                history.add(**line)
                 speed = (done - first) * recipe.batch / max(time.monotonic() - began, 1e-9)
+                history.add(**line, images_per_second=round(speed, 1))
                 bar.set_postfix_str(
                     f"loss {line['loss']:.3f}, std {line['embedding_std']:.2f}, {speed:.0f} images/s",
                     refresh=False,
@@ -297,12 +301,19 @@ def pretrain(
         Path(checkpoint_path).unlink(missing_ok=True)
     if distributed.world_size() > 1:
         dist.barrier()
-    summary["timing"] = {
+    summary["timing"] = timing = {
         "seconds": elapsed,
         "images_per_second": (steps - first) * recipe.batch / elapsed if elapsed else None,
         **{f"{name}_seconds": value for name, value in seconds.items()},
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+    if progress and distributed.rank() == 0 and first < steps:
+        shares = ", ".join(f"{name} {value / sum(seconds.values()):.0%}" for name, value in seconds.items())
+        print(
+            f"{timing['images_per_second']:.0f} images/s; time in {shares} and step; "
+            f"peak memory {timing['peak_memory_mib']:.0f} MiB",
+            file=sys.stderr,
+        )
     return summary
 
 

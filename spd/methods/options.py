@@ -132,8 +132,8 @@ class _Recipe(Options):
     """Steps before collapse is looked for: a network at its start has not spread its embeddings yet. #
     ours"""
     non_finite: Literal["stop", "warn"] = "stop"
-    """What to do when the loss or its gradient is not finite: stop, or leave that step's update out and go
-    on."""
+    """What to do when the loss or its gradient is not finite: stop, or leave that step out (weights, queue
+    and BatchNorm's statistics stay as they were) and go on."""
     held_out: float = Field(default=0.0, ge=0, lt=1)
     """Share of each class's images kept from training, drawn by the seed, for the kNN and the linear probe. #
     ours"""

@@ -167,7 +167,8 @@ def broken_images(runs):
 
 
 @pytest.mark.parametrize("action", ["stop", "warn"])
-def test_a_loss_that_is_not_finite(runs, tmp_path, action, monkeypatch, caplog):
+@pytest.mark.parametrize("method", ["simsiam", "moco"])
+def test_a_loss_that_is_not_finite(runs, tmp_path, method, action, monkeypatch, caplog):
     apply, calls = loop.apply, []
 
     def breaking(*arguments):
@@ -177,7 +178,7 @@ def test_a_loss_that_is_not_finite(runs, tmp_path, action, monkeypatch, caplog):
 
     monkeypatch.setattr(loop, "apply", breaking)
     images = broken_images(runs)
-    recipe = runs.recipe("simsiam", non_finite=action, checkpoint_minutes=0)
+    recipe = runs.recipe(method, non_finite=action, checkpoint_minutes=0)
     expected = [images.names[i] for i in loop.corpus.order(34, 3, 0)[24:32]]
     if action == "stop":
         with pytest.raises(TrainingError, match="step 4: loss or gradient is not finite") as caught:
@@ -185,8 +186,18 @@ def test_a_loss_that_is_not_finite(runs, tmp_path, action, monkeypatch, caplog):
         message = str(caught.value)
         assert (tmp_path / "checkpoint.pt").exists()
     else:
-        with pytest.raises(ValueError, match="not finite"):  # BatchNorm's statistics are lost all the same
-            runs.train(tmp_path, recipe, corpus_=images)
+        states, save = {}, loop.checkpoint.save
+
+        def kept(path, *, step, model, **more):
+            states[step] = {key: value.clone() for key, value in model.items()}
+            save(path, step=step, model=model, **more)
+
+        monkeypatch.setattr(loop.checkpoint, "save", kept)
+        runs.train(tmp_path, recipe, corpus_=images)
+        # the step is left out: weights, key encoder, queue and BatchNorm's statistics stay
+        assert all(torch.equal(states[3][key], states[4][key]) for key in states[3])
+        assert not torch.equal(states[4]["backbone.conv1.weight"], states[5]["backbone.conv1.weight"])
+        assert [line["step"] for line in history(tmp_path)] == [1, 2, 3, 5, 6]
         message = caplog.text
     assert all(name in message for name in expected)
     assert "checkpoint.pt (step 3)" in message
@@ -229,3 +240,35 @@ def test_progress_says_what_the_loss_should_start_at(runs, tmp_path, capsys):
     shown = capsys.readouterr().err
     assert f"expected initial loss {math.log(8):.3f}" in shown
     assert re.search(r"loss \d\.\d+, std \d\.\d+, \d+ images/s", shown)
+    shares = re.search(
+        r"\d+ images/s; time in data (\d+)%, views (\d+)%, forward (\d+)%, backward (\d+)% and step", shown
+    )
+    assert sum(map(int, shares.groups())) == pytest.approx(100, abs=2)
+
+
+def test_images_per_second_are_in_the_history_in_the_making_alone(runs, tmp_path, monkeypatch):
+    added, add = [], loop.History.add
+
+    def seen(self, **values):
+        add(self, **values)
+        added.append(json.loads(self.path.read_text().splitlines()[-1]))
+
+    monkeypatch.setattr(loop.History, "add", seen)
+    runs.train(tmp_path, runs.recipe("simsiam", steps=2))
+    assert all(line["images_per_second"] > 0 for line in added) and len(added) == 2
+    assert not any("images_per_second" in line for line in history(tmp_path))
+
+
+def test_a_compiled_backbone_trains_to_the_same_history(runs, tmp_path, monkeypatch):
+    # without code generation, which takes minutes here
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compile_module(self, backend="aot_eager"))
+    for compile_ in (False, True):
+        (tmp_path / str(compile_)).mkdir()
+        recipe = runs.recipe("supervised", steps=2, compile=compile_)
+        runs.train(tmp_path / str(compile_), recipe, architecture="resnet10_w4")
+    eager, compiled = (history(tmp_path / str(compile_)) for compile_ in (False, True))
+    for a, b in zip(eager, compiled, strict=True):
+        assert b == pytest.approx(a, rel=1e-4)
+    keys = [load_file(tmp_path / str(c) / "backbone.safetensors").keys() for c in (False, True)]
+    assert keys[0] == keys[1]

@@ -17,6 +17,9 @@ SPD = {
     "xent": {"eta": 0.5, "objective": "xent"},
     "image": {"eta": 0.5, "anchor": "image"},
     "both": {"eta": 0.5, "stop_gradient": "both"},
+    "shared": {"eta": 0.5, "weak_draws": "shared"},
+    "plus": {"eta": 0.5, "cosines": "plus"},
+    "minus": {"eta": 0.5, "cosines": "minus"},
 }
 RESUMED = [
     ("simsiam", "spd"),
@@ -27,13 +30,15 @@ RESUMED = [
 ]
 RANKED = [
     *((method, spd) for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
-    *(("moco", spd) for spd in ("cutpaste", "xent", "image", "both")),  # the fewest collectives
+    # the fewest collectives
+    *(("moco", spd) for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus")),
     ("simsiam", "both"),
     ("simsiam", "xent"),
     ("simclr", "xent"),
     ("simclr", "image"),
     ("supervised", "image"),
     ("ntxent", "base"),
+    ("timm", "spd"),
 ]
 # Large enough that BatchNorm is well conditioned: with 4 values a channel, a difference of 1e-16 grows to
 # 1e-4 in 20 steps.
@@ -47,6 +52,9 @@ RANKED_VALUES = {
 
 
 def recipe_of(method, **values):
+    if method == "timm":  # norm layers that hold an activation; 48 px are well conditioned
+        size = {"size": 48}
+        return small_runs.recipe("simsiam", **{**values, "views": {"strong": size, "weak": size}})
     if method == "ntxent":
         return small_runs.recipe("simclr", loss="ntxent", **values)
     return small_runs.recipe(method, **values)
@@ -138,7 +146,8 @@ def ranks(folder):
 
         pretrain.apply, checkpoint.save = recorded, kept
         recipe = recipe_of(method, steps=21, precision="float64", checkpoint_minutes=0, **RANKED_VALUES)
-        small_runs.train(where, recipe, spd=SPD[spd])
+        architecture = "timm:test_efficientnet" if method == "timm" else "resnet10_w4"
+        small_runs.train(where, recipe, spd=SPD[spd], architecture=architecture)
         pretrain.apply, checkpoint.save = apply, save
         torch.save({"views": seen, "state": states}, where / f"rank{rank}.pt")
 
