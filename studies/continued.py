@@ -44,7 +44,7 @@ COMMON = {
     "batch": 32,
     "steps": 100,
     "optimiser": "sgd",
-    "lr": 0.01,
+    "lr": 0.003,  # x batch / 256; 0.01 costs three points of image AU-ROC, 0.03 the features
     "frozen_norm": True,
     "weight_decay": 1e-4,
     "schedule": "cosine",
@@ -68,15 +68,16 @@ PAIRS = [  # name, method, SPD's options
     ("Sup", "supervised", {"eta": 0.0}),
     ("Sup + SPD", "supervised", SPD),
 ]
-HOT = {"lr": 0.1, "frozen_norm": False}
 GRID = [  # name, method, SPD's options, changes of the recipe; no method: the ImageNet weights as they are
     ("ImageNet weights", None, {}, {}),
     *((*pair, {}) for pair in PAIRS),
 ]
-WHY = [
+WHY = [  # the order of their running
+    ("SimCLR + SPD, eta 1", "simclr", {"eta": 1.0}, {}),
     ("SimCLR, free BN", "simclr", {"eta": 0.0}, {"frozen_norm": False}),
     ("SimCLR + SPD, free BN", "simclr", SPD, {"frozen_norm": False}),
-    ("SimCLR + SPD, eta 1", "simclr", {"eta": 1.0}, {}),
+    ("SimCLR, lr x 3", "simclr", {"eta": 0.0}, {"lr": 0.01}),
+    ("SimCLR + SPD, lr x 3", "simclr", SPD, {"lr": 0.01}),
     ("SimCLR + SPD, shared draws", "simclr", {**SPD, "weak_draws": "shared"}, {}),
     ("SimCLR + SPD, large patch", "simclr", SPD, {"local": {"area": (0.02, 0.15)}}),
     (
@@ -85,7 +86,6 @@ WHY = [
         SPD,
         {"local": {"area": (0.002, 0.01), "sigma": (0.01, 0.02)}},
     ),
-    *((f"{name}, lr x 10, free BN", method, spd, HOT) for name, method, spd in PAIRS),
 ]
 
 

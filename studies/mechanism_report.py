@@ -223,7 +223,7 @@ def _continued(results: list[Run]) -> None:
         given = next(iter(groups[start].values()))
         groups[start] = {run["seed"]: given for run in results}
     bases = [(f"{m} + SPD{rest}", f"{m}{rest}") for m in ("SimSiam", "SimCLR", "Sup") for rest in
-             ("", ", free BN", ", lr x 10, free BN")]  # fmt: skip
+             ("", ", free BN", ", lr x 3")]  # fmt: skip
     bases += [
         (name, "SimCLR") for name in groups if name.startswith("SimCLR + SPD, ") and (name not in dict(bases))
     ]
