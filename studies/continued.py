@@ -1,6 +1,6 @@
 """Does SPD help a detector? Continued pre-training of EfficientNet-Lite0, judged by PaDiM on magnetic tiles.
 
-    SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.continued      # under an hour; resumable
+    SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.continued      # 50 minutes; resumable
     python -m studies.continued --report                                     # docs/mechanism.md from its runs
 
 From ImageNet weights, 100 steps on Caltech-101's photographs at 48 pixels: a CPU's scale. Runs that share a
@@ -160,6 +160,26 @@ def run(images: Corpus, folder: Path, configuration: dict[str, Any]) -> dict[str
     }
 
 
+def told(name: str, method: str | None, spd: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """What a run is told beside its seed and its images."""
+    return {
+        "name": name,
+        "method": method,
+        "spd": spd,
+        "changes": changes,
+        "recipe": recipe_of(method, changes) if method else None,
+        "judge": [GEOMETRY.model_dump(mode="json"), PADIM.model_dump(mode="json"), STAGES],
+    }
+
+
+def without_spd(name: str) -> str:
+    """The row that a row with SPD is compared with: the same training, or where SPD's own options are
+    others, SimCLR."""
+    method, _, rest = name.partition(" + SPD")
+    names = [row[0] for row in (*GRID, *WHY)]
+    return method + rest if method + rest in names else method
+
+
 def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
     """Every run in the order of running, seed by seed, the question before the reasons, each with its
     `key`."""
@@ -169,16 +189,7 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
             for name, method, spd, changes in grid:
                 if method is None and seed:
                     continue
-                identity = {
-                    "name": name,
-                    "method": method,
-                    "spd": spd,
-                    "changes": changes,
-                    "seed": seed,
-                    "recipe": recipe_of(method, changes) if method else None,
-                    "padim": [GEOMETRY.model_dump(mode="json"), PADIM.model_dump(mode="json"), STAGES],
-                    "data": images.digest,
-                }
+                identity = {**told(name, method, spd, changes), "seed": seed, "data": images.digest}
                 listed.append({**identity, "study": study, "key": runs.key_of(identity)})
     return listed
 

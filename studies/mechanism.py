@@ -116,20 +116,18 @@ def run(images: Corpus, method: str, spd: dict[str, Any], seed: int) -> dict[str
     return {"measured": measured, "course": course, "seconds": round(time.monotonic() - began, 1)}
 
 
+def told(method: str, spd: dict[str, Any]) -> dict[str, Any]:
+    """What a run is told beside its seed and its images."""
+    return {"method": method, "spd": spd, "recipe": recipe_of(method), "architecture": ARCHITECTURE}
+
+
 def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
     """Every run of the study in the order of running, seed by seed, each with its `key`."""
     listed = []
     for seed in range(seeds):
         for study, grid in (("grid", GRID), ("shared", SHARED), ("why", WHY)):
             for method, spd in grid:
-                identity = {
-                    "method": method,
-                    "spd": spd,
-                    "seed": seed,
-                    "recipe": recipe_of(method),
-                    "architecture": ARCHITECTURE,
-                    "data": images.digest,
-                }
+                identity = {**told(method, spd), "seed": seed, "data": images.digest}
                 listed.append({**identity, "study": study, "key": runs.key_of(identity)})
     order = ("grid", "shared", "why")  # the question first, then the reasons
     return sorted(listed, key=lambda c: order.index(c["study"]))

@@ -1,12 +1,16 @@
 """Writes the tables, the figures and the runs of docs/mechanism.md from the studies' results.
 
 python -m studies.mechanism --report        # or `make mechanism`, which runs what is missing before
+
+Runs that are already in docs/*-runs.csv stay, if they were of the same images and settings: so seeds can be
+added on another machine.
 """
 
 import csv
+import math
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,12 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "mechanism.md"
 
 Run = dict[str, Any]
+"""A line of a study's results."""
+Row = dict[str, Any]
+"""A run on the page: configuration, seed, settings (a hash), images (in words), and a number a measure."""
 Measure = Callable[[Run], float]
+Groups = dict[str, dict[int, Row]]
+"""Configuration -> seed -> row."""
 
 
 def _sensitivity(name: str) -> Measure:
@@ -61,6 +70,11 @@ JUDGED: dict[str, Measure] = {
 }
 
 
+SEEN: dict[str, Measure] = {  # of Caltech's held-out photographs; the ImageNet weights have no probe
+    "kNN, %": lambda run: 100 * run["measured"].get("knn", math.nan),
+}
+
+
 def name_of(run: Run) -> str:
     """A configuration of the mechanism study in words."""
     spd = dict(run["spd"])
@@ -78,27 +92,77 @@ def name_of(run: Run) -> str:
     return ", ".join([f"{label}, eta {eta:g}", *rest])
 
 
-def grouped(results: list[Run], label: Callable[[Run], str]) -> dict[str, dict[int, Run]]:
-    """Label -> seed -> run, in the order of the first appearance."""
-    found: dict[str, dict[int, Run]] = defaultdict(dict)
+def settings_of(run: Run) -> str:
+    """What a run was told, whatever its images and seed."""
+    told = ("method", "spd", "changes", "recipe", "architecture", "judge")
+    return runs.key_of({key: run[key] for key in told if key in run})[:8]
+
+
+def table_of_runs(
+    results: list[Run],
+    label: Callable[[Run], str],
+    measures: dict[str, Measure],
+    path: Path,
+    current: dict[str, str],
+) -> list[Row]:
+    """Writes every run's numbers as CSV, so that the page can be checked without running anything; returns
+    its rows.
+
+    current: configuration -> settings. Rows of the file as it was stay where the results have no such run,
+    unless they are of other images or settings.
+    """
+    rows = {}
     for run in results:
-        found[label(run)][run["seed"]] = run
+        name = label(run)
+        about = {
+            "configuration": name,
+            "seed": run["seed"],
+            "settings": settings_of(run),
+            "images": run["images"],
+        }
+        rows[name, run["seed"]] = about | {key: float(f"{m(run):.6g}") for key, m in measures.items()}
+    images = {row["images"] for row in rows.values()}
+    if path.exists():
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                if images and row["images"] not in images:
+                    continue
+                row = {**row, "seed": int(row["seed"])} | {key: float(row[key]) for key in measures}
+                rows.setdefault((row["configuration"], row["seed"]), row)
+    order = list(current)
+    kept = [row for row in rows.values() if current.get(row["configuration"]) == row["settings"]]
+    kept.sort(key=lambda row: (order.index(row["configuration"]), row["seed"]))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(
+            file, ["configuration", "seed", "settings", "images", *measures], lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(kept)
+    return kept
+
+
+def grouped(rows: list[Row]) -> Groups:
+    """The rows by configuration and seed, in their order."""
+    found: Groups = defaultdict(dict)
+    for row in rows:
+        found[row["configuration"]][row["seed"]] = row
     return dict(found)
 
 
-def values(group: dict[int, Run], measure: Measure) -> dict[int, float]:
+def values(group: dict[int, Row], measure: str) -> dict[int, float]:
     """Seed -> the measure."""
-    return {seed: measure(run) for seed, run in group.items()}
+    return {seed: row[measure] for seed, row in group.items()}
 
 
-def means(groups: dict[str, dict[int, Run]], measures: dict[str, Measure], digits: int) -> list[str]:
+def means(groups: Groups, measures: Collection[str], digits: int) -> list[str]:
     """A table: a row a configuration, the mean over its seeds."""
     lines = [f"| | {' | '.join(measures)} | seeds |", "|---|" + "---|" * (len(measures) + 1)]
     for name, group in groups.items():
         cells = []
-        for measure in measures.values():
+        for measure in measures:
             found = list(values(group, measure).values())
-            cells.append(f"{sum(found) / len(found):.{digits}f}")
+            mean = sum(found) / len(found)
+            cells.append("-" if math.isnan(mean) else f"{mean:.{digits}f}")
         lines.append(f"| {name} | {' | '.join(cells)} | {len(group)} |")
     return lines
 
@@ -112,20 +176,21 @@ def shown(difference: Difference, digits: int) -> str:
 
 
 def differences(
-    groups: dict[str, dict[int, Run]], pairs: list[tuple[str, str]], measures: dict[str, Measure], digits: int
+    groups: Groups, pairs: list[tuple[str, str]], measures: Collection[str], digits: int
 ) -> list[str]:
     """A table: a row a (configuration, base), the paired difference of each measure."""
-    lines = [f"| | against | {' | '.join(measures)} | pairs |", "|---|---|" + "---|" * (len(measures) + 1)]
+    lines = [
+        f"| | against | {' | '.join(measures)} | pairs |",
+        "|---|---|" + "---|" * (len(measures) + 1),
+    ]
     for name, base in pairs:
-        found = [paired(values(groups[name], m), values(groups[base], m)) for m in measures.values()]
+        found = [paired(values(groups[name], m), values(groups[base], m)) for m in measures]
         cells = " | ".join(shown(difference, digits) for difference in found)
         lines.append(f"| {name} | {base} | {cells} | {found[0].n} |")
     return lines
 
 
-def plot(
-    groups: dict[str, dict[int, Run]], pairs: list[tuple[str, str]], measures: dict[str, Measure], path: Path
-) -> None:
+def plot(groups: Groups, pairs: list[tuple[str, str]], measures: Collection[str], path: Path) -> None:
     """A panel a measure: each pair's difference with its interval, and the single pairs as dots."""
     figure, axes = plt.subplots(
         1,
@@ -134,7 +199,7 @@ def plot(
         sharey=True,
         layout="constrained",
     )
-    for axis, (title, measure) in zip(axes, measures.items(), strict=True):
+    for axis, measure in zip(axes, measures, strict=True):
         axis.axvline(0, color="grey", linewidth=0.8)
         for row, (name, base) in enumerate(pairs):
             ours, theirs = values(groups[name], measure), values(groups[base], measure)
@@ -145,26 +210,13 @@ def plot(
             if found.n > 1:
                 axis.plot([found.low, found.high], [row, row], color=colour, linewidth=1.6)
             axis.plot(found.mean, row, "o", color=colour, markersize=4.5)
-        axis.set_title(title, fontsize=9)
+        axis.set_title(measure, fontsize=9)
         axis.tick_params(labelsize=8)
     axes[0].set_yticks(range(len(pairs)), [name for name, _ in pairs])
     axes[0].invert_yaxis()
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
-
-
-def table_of_runs(
-    results: list[Run], label: Callable[[Run], str], measures: dict[str, Measure], path: Path
-) -> None:
-    """Every run's numbers as CSV, so that the page can be checked without running anything."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["configuration", "seed", *measures])
-        for run in sorted(results, key=lambda run: (label(run), run["seed"])):
-            writer.writerow(
-                [label(run), run["seed"], *(f"{measure(run):.5g}" for measure in measures.values())]
-            )
 
 
 def put(name: str, lines: list[str]) -> None:
@@ -182,58 +234,58 @@ def put(name: str, lines: list[str]) -> None:
 
 def report(mechanism_results: Path = mechanism.RESULTS, continued_results: Path = continued.RESULTS) -> None:
     """Writes what there is: a study that has no run yet leaves its sections as they are."""
-    found = runs.load(mechanism_results)
-    if found:
-        _mechanism(found)
-    found = runs.load(continued_results)
-    if found:
-        _continued(found)
+    _mechanism(runs.load(mechanism_results))
+    _continued(runs.load(continued_results))
 
 
 def _mechanism(results: list[Run]) -> None:
-    groups = grouped(results, name_of)
-    base = {method: f"{label}, eta 0" for method, label in
-            (("simclr", "SimCLR"), ("moco", "MoCo"), ("simsiam", "SimSiam"))}  # fmt: skip
+    studies = {"grid": mechanism.GRID, "shared": mechanism.SHARED, "why": mechanism.WHY}
+    names, current = {}, {}
+    for study, grid in studies.items():
+        told = [mechanism.told(method, spd) for method, spd in grid]
+        names[study] = [name_of(run) for run in told]
+        current |= {name_of(run): settings_of(run) for run in told}
+    measures = {**MEASURES, **PARTS}
+    rows = table_of_runs(results, name_of, measures, DOCS / "mechanism-runs.csv", current)
+    if not rows:
+        return
+    groups = grouped(rows)
     pairs = {
-        study: [
-            (name, base[next(iter(group.values()))["method"]])
-            for name, group in groups.items()
-            if not name.endswith("eta 0") and next(iter(group.values()))["study"] == study
-        ]
-        for study in ("grid", "shared", "why")
+        study: [(name, f"{name.split(',')[0]}, eta 0") for name in listed if not name.endswith("eta 0")]
+        for study, listed in names.items()
     }
-    sections = [f"Images: {results[0]['images']}.", ""]
-    in_grid = {n: g for n, g in groups.items() if next(iter(g.values()))["study"] == "grid"}
-    put("means", [*sections, *means(in_grid, MEASURES, 3)])
+    pairs = {study: [pair for pair in found if set(pair) <= groups.keys()] for study, found in pairs.items()}
+    in_grid = {name: groups[name] for name in names["grid"] if name in groups}
+    put("means", [f"Images: {rows[0]['images']}.", "", *means(in_grid, MEASURES, 3)])
     put("differences", differences(groups, pairs["grid"], MEASURES, 3))
     put("parts", differences(groups, pairs["grid"], PARTS, 3))
-    plot(groups, pairs["grid"], MEASURES, DOCS / "images" / "mechanism.png")
-    if pairs["shared"]:
-        put("shared", differences(groups, pairs["shared"], {**MEASURES, **dict(list(PARTS.items())[:2])}, 3))
-    if pairs["why"]:
-        put("why", differences(groups, pairs["why"], {**MEASURES, **dict(list(PARTS.items())[:2])}, 3))
-    table_of_runs(results, name_of, {**MEASURES, **PARTS}, DOCS / "mechanism-runs.csv")
+    if pairs["grid"]:
+        plot(groups, pairs["grid"], MEASURES, DOCS / "images" / "mechanism.png")
+    for study in ("shared", "why"):
+        put(study, differences(groups, pairs[study], [*MEASURES, *list(PARTS)[:2]], 3))
 
 
 def _continued(results: list[Run]) -> None:
-    groups = grouped(results, lambda run: run["name"])
-    start = "ImageNet weights"
-    put("continued", means(groups, JUDGED, 1))
-    if start in groups:  # it has no seed: it is the same in every pair
-        given = next(iter(groups[start].values()))
-        groups[start] = {run["seed"]: given for run in results}
-    bases = [(f"{m} + SPD{rest}", f"{m}{rest}") for m in ("SimSiam", "SimCLR", "Sup") for rest in
-             ("", ", free BN", ", lr x 3")]  # fmt: skip
-    bases += [
-        (name, "SimCLR") for name in groups if name.startswith("SimCLR + SPD, ") and (name not in dict(bases))
-    ]
-    pairs = [(a, b) for a, b in bases if a in groups and b in groups]
-    against_start = [(name, start) for name in groups if name != start]
-    put("continued-differences", differences(groups, pairs, JUDGED, 1))
-    put("continued-start", differences(groups, against_start, JUDGED, 1))
-    plot(groups, pairs, JUDGED, DOCS / "images" / "continued.png")
+    told = [continued.told(*row) for row in (*continued.GRID, *continued.WHY)]
+    current = {run["name"]: settings_of(run) for run in told}
     stages = {
         f"{stage}: image AU-ROC": _padim("classification", "AU-ROC", stage) for stage in continued.STAGES
     }
+    path = DOCS / "continued-runs.csv"
+    rows = table_of_runs(results, lambda run: run["name"], {**JUDGED, **stages, **SEEN}, path, current)
+    if not rows:
+        return
+    groups = grouped(rows)
+    start = "ImageNet weights"
+    put("continued", means(groups, [*JUDGED, *SEEN], 1))
+    if start in groups:  # it has no seed: it is the same in every pair
+        given = next(iter(groups[start].values()))
+        groups[start] = {row["seed"]: given for row in rows}
+    base = {name: continued.without_spd(name) for name in groups if "SPD" in name}
+    pairs = [(name, other) for name, other in base.items() if other in groups]
+    against_start = [(name, start) for name in groups if name != start and start in groups]
+    put("continued-differences", differences(groups, pairs, [*JUDGED, *SEEN], 1))
+    put("continued-start", differences(groups, against_start, JUDGED, 1))
     put("continued-stages", differences(groups, pairs, stages, 1))
-    table_of_runs(results, lambda run: run["name"], {**JUDGED, **stages}, DOCS / "continued-runs.csv")
+    if pairs:
+        plot(groups, pairs, JUDGED, DOCS / "images" / "continued.png")

@@ -107,6 +107,21 @@ def test_held_out_images_are_not_trained_on(runs, tmp_path, monkeypatch):
     assert trained.isdisjoint(held_out)
 
 
+def test_the_probe_on_the_way_is_logged_and_changes_nothing(runs, tmp_path):
+    for interval in (0, 2):
+        (tmp_path / str(interval)).mkdir()
+        recipe = runs.recipe("moco", held_out=0.2, probe_interval=interval)
+        runs.train(tmp_path / str(interval), recipe, spd={"eta": 0.5})
+    without, with_probe = (history(tmp_path / name) for name in ("0", "2"))
+    assert [line["step"] for line in with_probe if "knn" in line] == [2, 4, 6]
+    assert all(0 <= line["knn"] <= 1 for line in with_probe if "knn" in line)
+    assert [line["step"] for line in without if "knn" in line] == [6]
+    assert [line["step"] for line in with_probe if "linear" in line] == [6]
+    # it runs in eval mode: weights, queue and BatchNorm's statistics go on as they would have
+    for one, other in zip(with_probe, without, strict=True):
+        assert {key: one[key] for key in other} == other
+
+
 def test_continued_pretraining_starts_from_the_checkpoint(runs, tmp_path):
     runs.train(tmp_path, runs.recipe("simsiam", steps=2))
     start = load_file(tmp_path / "backbone.safetensors")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from studies import mechanism, mechanism_report, runs
+from studies import continued, mechanism, mechanism_report, runs
 
 SECTIONS = ("means", "differences", "parts", "shared", "why")
 JUDGED = ("continued", "continued-differences", "continued-start", "continued-stages")
@@ -31,32 +31,68 @@ def page(tmp_path, monkeypatch):
     return path
 
 
+def simclr(eta, seed, r, **more):
+    told = mechanism.told("simclr", {"eta": eta})
+    return {**told, "seed": seed, "images": "made up", "measured": measured(r), **more}
+
+
+def judged_run(name, seed, value):
+    row = next(row for row in (*continued.GRID, *continued.WHY) if row[0] == name)
+    about = {"seed": seed, "images": "made up", "measured": {} if row[1] is None else {"knn": 0.2}}
+    return {**continued.told(*row), **about, "padim": judged(value)}
+
+
 def test_means_and_paired_differences_are_on_the_page(page, tmp_path):
     for seed in (0, 1, 2):
         for eta, r in ((0.0, 1 + seed), (0.1, 1.5 + seed + 0.01 * seed)):
-            run = {
-                "method": "simclr",
-                "spd": {"eta": eta},
-                "seed": seed,
-                "study": "grid",
-                "images": "made up",
-            }
-            runs.add(tmp_path / "m.jsonl", {**run, "measured": measured(r)})
+            runs.add(tmp_path / "m.jsonl", simclr(eta, seed, r))
     for seed in (0, 1):
-        for name, value in (("ImageNet weights", 0.8), ("SimCLR", 0.5 + seed / 10), ("SimCLR + SPD", 0.6)):
-            if name == "ImageNet weights" and seed:
-                continue
-            runs.add(tmp_path / "c.jsonl", {"name": name, "seed": seed, "padim": judged(value)})
+        values = {"SimCLR": 0.5 + seed / 10, "SimCLR + SPD": 0.6, "SimCLR + SPD, eta 1": 0.7}
+        for name, value in (values if seed else {"ImageNet weights": 0.8, **values}).items():
+            runs.add(tmp_path / "c.jsonl", judged_run(name, seed, value))
     mechanism_report.report(tmp_path / "m.jsonl", tmp_path / "c.jsonl")
     text = page.read_text()
     assert text.startswith("kept\n") and text.endswith("kept too\n")
     assert "| SimCLR, eta 0 | 2.000 |" in text
     assert "| SimCLR, eta 0.1 | SimCLR, eta 0 | **+0.510 [+0.485, +0.535]** |" in text
-    assert "| ImageNet weights | 80.0 |" in text and "| SimCLR | 55.0 |" in text
-    assert "| SimCLR + SPD | SimCLR | +5.0 [" in text
+    assert "| ImageNet weights | 80.0 | 80.0 | 80.0 | 80.0 | - | 1 |" in text and "| SimCLR | 55.0 |" in text
+    assert "| SimCLR + SPD | SimCLR | +5.0 [" in text and "| SimCLR + SPD, eta 1 | SimCLR | +15.0 [" in text
     assert "| SimCLR + SPD | ImageNet weights | **-20.0 [-20.0, -20.0]** |" in text
     assert len((tmp_path / "mechanism-runs.csv").read_text().splitlines()) == 7
     assert (tmp_path / "images" / "mechanism.png").stat().st_size > 1000
+
+
+def test_runs_of_the_page_stay_beside_new_ones_of_the_same_images_and_settings(page, tmp_path):
+    none = tmp_path / "none.jsonl"
+    for seed in (0, 1):
+        runs.add(tmp_path / "old.jsonl", simclr(0.0, seed, 1.0))
+        runs.add(tmp_path / "old.jsonl", simclr(0.1, seed, 2.0))
+    mechanism_report.report(tmp_path / "old.jsonl", none)
+    before = page.read_text()
+    mechanism_report.report(none, none)
+    assert page.read_text() == before  # from the CSV alone
+    runs.add(tmp_path / "new.jsonl", simclr(0.0, 1, 3.0))
+    runs.add(tmp_path / "new.jsonl", simclr(0.0, 2, 5.0))
+    mechanism_report.report(tmp_path / "new.jsonl", none)
+    assert "| SimCLR, eta 0 | 3.000 |" in page.read_text()  # 1, 3 instead of 1, and 5
+    runs.add(tmp_path / "other.jsonl", simclr(0.0, 7, 9.0, images="others"))
+    mechanism_report.report(tmp_path / "other.jsonl", none)
+    rows = (tmp_path / "mechanism-runs.csv").read_text().splitlines()[1:]
+    assert len(rows) == 1 and rows[0].startswith('"SimCLR, eta 0",7,')
+    changed = simclr(0.0, 8, 9.0, recipe={"lr": 1})
+    runs.add(tmp_path / "changed.jsonl", changed | {"images": "others"})
+    mechanism_report.report(tmp_path / "changed.jsonl", none)
+    assert (tmp_path / "mechanism-runs.csv").read_text().splitlines()[1:] == rows
+
+
+def test_every_row_of_the_second_study_has_the_training_that_it_is_compared_with():
+    names = {row[0]: row for row in (*continued.GRID, *continued.WHY)}
+    assert len(names) == len(continued.GRID) + len(continued.WHY)
+    for name, (_, method, _spd, changes) in names.items():
+        if "SPD" in name:
+            _, other_method, other_spd, other_changes = names[continued.without_spd(name)]
+            assert (other_method, other_spd) == (method, {"eta": 0.0})
+            assert {k: v for k, v in changes.items() if k != "local"} == other_changes
 
 
 def test_without_runs_nothing_is_written(page, tmp_path):
