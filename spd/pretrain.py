@@ -154,7 +154,12 @@ def pretrain(
 
     def trouble(what: str, step: int) -> str:
         files_ = [images.names[i] for i in indices(step)]
-        shown = ", ".join(files_[:8]) + (f" and {len(files_) - 8} more" if len(files_) > 8 else "")
+        shown = ", ".join(files_[:8])
+        if len(files_) > 8:
+            listed = Path(f"{checkpoint_path}.batch.txt")
+            if distributed.rank() == 0:
+                listed.write_text("".join(f"{name}\n" for name in files_))
+            shown += f" and {len(files_) - 8} more, all in {listed}"
         return f"step {step + 1}: {what}; images of the batch: {shown}; last good checkpoint: {last_good}"
 
     expected = method.expected_loss

@@ -229,6 +229,18 @@ def test_collapsed_embeddings(runs, tmp_path, action, caplog):
         assert "the embeddings have collapsed" in caplog.text
 
 
+def test_the_files_of_a_large_batch_are_listed_beside_the_checkpoint(runs, tmp_path):
+    recipe = runs.recipe("simsiam", batch=16, collapse="stop", collapse_after=2, collapse_below=9.0)
+    images = broken_images(runs)
+    with pytest.raises(
+        TrainingError, match=r"and 8 more, all in \S+checkpoint.pt.batch.txt; last good"
+    ) as caught:
+        runs.train(tmp_path, recipe, corpus_=images)
+    listed = (tmp_path / "checkpoint.pt.batch.txt").read_text().splitlines()
+    assert listed == [images.names[i] for i in loop.corpus.order(34, 3, 1)[:16]]  # step 3: 2 steps an epoch
+    assert all(name in str(caught.value) for name in listed[:8])
+
+
 def test_a_checkpoint_of_another_run_is_refused(runs, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
