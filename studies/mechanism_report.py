@@ -131,6 +131,8 @@ def table_of_runs(
                 rows.setdefault((row["configuration"], row["seed"]), row)
     order = list(current)
     kept = [row for row in rows.values() if current.get(row["configuration"]) == row["settings"]]
+    if not kept:
+        return kept
     kept.sort(key=lambda row: (order.index(row["configuration"]), row["seed"]))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(

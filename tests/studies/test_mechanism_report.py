@@ -99,3 +99,4 @@ def test_without_runs_nothing_is_written(page, tmp_path):
     before = page.read_text()
     mechanism_report.report(tmp_path / "none.jsonl", tmp_path / "none.jsonl")
     assert page.read_text() == before
+    assert not list(tmp_path.glob("*.csv"))
