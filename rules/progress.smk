@@ -1,6 +1,7 @@
 """One line a finished step, with a bar and the time left, in place of Snakemake's three."""
 
 import logging
+import re
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -17,12 +18,18 @@ EXPECTED = {
 }
 
 
+# What a job has already said itself (workflow_scripts/job.py): that it failed, and why; that it was interrupted.
+SAID = re.compile(r"CalledProcessError in file .* returned non-zero exit status (1|130)\.", re.DOTALL)
+STOPPING = "Terminating processes on user request"
+
+
 class Watch(logging.Filter):
-    """Sees every message before those that the user wants no part of are left out."""
+    """Sees every message before those that the user wants no part of are left out, and leaves out some more."""
 
     def __init__(self, progress):
         super().__init__()
         self.progress = progress
+        self.stopping = False
 
     def filter(self, record):
         event = getattr(record, "event", None)
@@ -35,8 +42,13 @@ class Watch(logging.Filter):
             self.progress.started(record.jobs)
         elif event == LogEvent.JOB_FINISHED:
             self.progress.finished(record.job_id)
+        said = str(record.msg)
+        if said.startswith(STOPPING):
+            self.stopping = True
+            return True
         # Of a scheduler's doings nobody wants a line for each job.
-        return event != LogEvent.JOB_STARTED and record.msg != "Select jobs to execute..."
+        noise = event == LogEvent.JOB_STARTED or said == "Select jobs to execute..."
+        return not (noise or SAID.search(said) or (self.stopping and record.levelno >= logging.ERROR))
 
 
 class OneLine(logging.Formatter):
@@ -52,6 +64,8 @@ class OneLine(logging.Formatter):
             return ""  # the line that follows says it
         if event == LogEvent.PROGRESS:
             return self.progress.line(record.done, record.total)
+        if str(record.msg).startswith(STOPPING):
+            return "Stopping: jobs are told to end, and trainings save first. The same command goes on from there."
         return self.inner.format(record)
 
 
