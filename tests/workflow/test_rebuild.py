@@ -174,6 +174,7 @@ def test_failed_job_leaves_nothing_half_written_and_names_its_log(built):
     assert "001.png" in output
     assert "results/tiny/logs/manifest/mine-1cls.log" in output
     assert f"snakemake --cores all {manifest}" in output
+    assert "CalledProcessError" not in output and "Traceback" not in output  # the job has said it
     assert list((failing.folder / "results/tiny/manifests").glob("mine/*")) == []
     assert failing.temporary_files() == []
 
