@@ -68,6 +68,19 @@ def test_live_points_are_logged_once_and_the_sync_completes_the_same_run(store, 
     assert finish(store, tmp_path, "a", history).unchanged == 1
 
 
+def test_curves_that_only_a_running_training_has_do_not_cost_it_its_run(store, tmp_path):
+    history = tmp_path / "h.jsonl"
+    history.write_text(json.dumps({"step": 1, "loss": 0.5, "images_per_second": 90.0}) + "\n")
+    follower(store, history, "d").send()
+    live_run, _ = found(store, "d")
+    history.write_text(line(1, 0.5) + line(2, 0.4))
+    done = finish(store, tmp_path, "d", history)
+    assert (done.replaced, done.completed) == (0, 1)
+    run, curve = found(store, "d")
+    assert run.info.run_id == live_run.info.run_id
+    assert curve == [(1, 0.5), (2, 0.4)] and run.data.metrics["train/images_per_second"] == 90
+
+
 def test_a_sync_that_is_refused_because_another_wrote_the_same_goes_on(store, tmp_path, monkeypatch):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
