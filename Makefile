@@ -113,10 +113,12 @@ extras.test := demo,dev
 extras.parity := demo,dev,parity
 extras.docs := demo,dev,docs
 install = @$(BIN)/python -m pip install --disable-pip-version-check \
-	$(if $(LOCKED),--require-hashes -r requirements/$(1).txt,-e '.[$(FAISS),$(extras.$(1))]') | awk \
-	$(if $(LOCKED),-v of=" of $$(grep -c == requirements/$(1).txt)") \
-	'/^(Collecting|Requirement already)/ && ++n % 20 == 0 { print "  " n of " packages fetched"; fflush() } \
-	 /^Installing collected/ { print "  " n of " packages fetched; installing them"; fflush() }'
+	$(if $(LOCKED),--require-hashes -r requirements/$(1).txt,-e '.[$(FAISS),$(extras.$(1))]') | { n=0; \
+	of="$(if $(LOCKED), of $$(grep -c == requirements/$(1).txt)) packages fetched"; while read -r word rest; do \
+	  case "$$word $$rest" in \
+	    Collecting*|"Requirement already"*) n=$$((n + 1)); if [ $$((n % 20)) = 0 ]; then echo "  $$n$$of"; fi;; \
+	    "Installing collected"*) echo "  $$n$$of; installing them";; \
+	  esac; done; }
 
 # The stamps say what is installed; `test` is `demo` and more.
 $(VENV)/.demo: pyproject.toml requirements/demo.txt | $(BIN)/python
