@@ -1,72 +1,101 @@
-"""Chooses 2-class hyper-parameters by cross-validation inside the training draws; test images are never read.
+"""Chooses 2-class hyper-parameters on the training split alone; test images are never read.
 
     python benchmarks/twoclass_selection.py unet --images CACHE --draws DRAWS.csv --backbone FILE FILE \\
-        --shots 10 --first-draws 2 --vary lr=1e-4,3e-4,1e-3 --set min_steps=60 epochs=1
+        --vary lr=1e-4,3e-4,1e-3 batch_norm=batch,frozen --vary min_steps=40,80 --set epochs=1 [--write]
 
-CACHE is an image cache, DRAWS.csv and the backbones are the workflow's own files. The candidate with the
-highest mean over backbones, objects, draws and folds wins; of equals, the first.
+CACHE is an image cache, DRAWS.csv and the backbones are the workflow's own files. Each `--vary` is a stage:
+every combination of its values is tried on top of what the stage before it chose. Of a stage, the candidate
+with the highest mean over backbones, objects and draws wins; of equals, the first.
 """
 
 import argparse
 import itertools
 import statistics
+import sys
 from collections import defaultdict
+from pathlib import Path
 
 import torch
 import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from report import write_section
 
 from spd.config import _StrictLoader
 from spd.images.cache import ImageCache
 from spd.twoclass.draws import read_draws
 from spd.twoclass.evaluation import OPTIONS
-from spd.twoclass.runs import runs
-from spd.twoclass.selection import cross_validate
+from spd.twoclass.runs import Run, runs
+from spd.twoclass.selection import held_out
 
 
 def value(text: str):
     return yaml.load(text, _StrictLoader)
 
 
+def combinations(stage: list[str]) -> list[dict]:
+    """`a=1,2 b=3` -> {a: 1, b: 3}, {a: 2, b: 3}."""
+    varied = {name: text.split(",") for name, text in (item.split("=", 1) for item in stage)}
+    return [
+        dict(zip(varied, map(value, chosen), strict=True)) for chosen in itertools.product(*varied.values())
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("detector", choices=("classifier", "unet"))
     parser.add_argument("--images", required=True, help="an image cache")
-    parser.add_argument("--draws", required=True, help="the CSV of draws")
+    parser.add_argument("--draws", help="the CSV of draws; without one, folds of the whole split")
     parser.add_argument("--backbone", nargs="+", required=True)
     parser.add_argument("--shots", type=int, nargs="+", default=[10])
     parser.add_argument("--first-draws", type=int, default=2, help="use draws 0 to this, less one")
-    parser.add_argument("--folds", type=int, default=2)
-    parser.add_argument("--vary", nargs="+", required=True, help="OPTION=VALUE,VALUE,...")
+    parser.add_argument("--folds", type=int, default=2, help="of the whole split, where there are no draws")
+    parser.add_argument("--vary", nargs="+", required=True, action="append", help="OPTION=VALUE,VALUE,...")
     parser.add_argument("--set", nargs="*", default=[], help="OPTION=VALUE, the same for all candidates")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help="replace the table of docs/two-class.md")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    fixed = {name: value(text) for name, text in (item.split("=", 1) for item in arguments.set)}
-    varied = {name: text.split(",") for name, text in (item.split("=", 1) for item in arguments.vary)}
-    choices = [
-        dict(zip(varied, map(value, chosen), strict=True)) for chosen in itertools.product(*varied.values())
-    ]
-    names = {OPTIONS[arguments.detector](**fixed, **choice): choice for choice in choices}
-    found = defaultdict(list)
-    for held in cross_validate(
-        arguments.detector,
-        list(names),
-        arguments.backbone,
-        ImageCache(arguments.images),
-        read_draws(arguments.draws),
-        runs(arguments.shots, arguments.first_draws),
-        folds=arguments.folds,
-    ):
-        if held.value is not None:
-            found[held.options].append(100 * held.value)
+    options_of, cache = OPTIONS[arguments.detector], ImageCache(arguments.images)
+    drawn = read_draws(arguments.draws) if arguments.draws else None
+    chosen = {name: value(text) for name, text in (item.split("=", 1) for item in arguments.set)}
     metric = "pixel AU-PR" if arguments.detector == "unet" else "image AU-ROC"
-    print(f"| {' | '.join(varied)} | held-out {metric} | folds |")
-    print("|---" * (len(varied) + 2) + "|")
-    best = max(found, key=lambda options: statistics.mean(found[options]))
-    for options, values in found.items():
-        mark = "**" if options == best else ""
-        cells = " | ".join(f"{mark}{setting}{mark}" for setting in names[options].values())
-        print(f"| {cells} | {statistics.mean(values):.1f} | {len(values)} |")
+    names = [Path(path).parent.name for path in arguments.backbone]  # .../<pre-training>/seed0.safetensors
+    lines = [f"| {arguments.detector} | mean held-out {metric} | {' | '.join(names)} | measurements |"]
+    lines.append("| :-- | --: |" + " --: |" * (len(names) + 1))
+    found = defaultdict(lambda: defaultdict(list))  # options -> backbone -> values
+    for stage in arguments.vary:
+        candidates = {options_of(**chosen | choice): choice for choice in combinations(stage)}
+        for held in held_out(
+            arguments.detector,
+            [options for options in candidates if options not in found],
+            arguments.backbone,
+            cache,
+            drawn,
+            runs(arguments.shots, arguments.first_draws) if drawn else [Run()],
+            folds=arguments.folds,
+        ):
+            print(
+                candidates[held.options], Path(held.backbone).parent.name, held.object, held.run, held.value
+            )
+            if held.value is not None:
+                found[held.options][held.backbone].append(100 * held.value)
+        means = {
+            options: statistics.mean(itertools.chain(*found[options].values())) for options in candidates
+        }
+        best = max(means, key=means.get)
+        for options in candidates:
+            of = found[options]
+            mark = "**" if options == best else ""
+            words = ", ".join(f"{name} {setting}" for name, setting in candidates[options].items())
+            each = " | ".join(f"{statistics.mean(of[path]):.1f}" for path in arguments.backbone)
+            count = sum(len(values) for values in of.values())
+            lines.append(f"| {mark}{words}{mark} | {means[options]:.1f} | {each} | {count} |")
+        chosen |= candidates[best]
+    table = "\n".join(lines)
+    print(table)
+    if arguments.write:
+        write_section(f"selection-{arguments.detector}", table, "two-class.md")
 
 
 if __name__ == "__main__":

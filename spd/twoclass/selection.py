@@ -1,4 +1,8 @@
-"""Hyper-parameters chosen on training images alone: cross-validation inside each training draw. (ours)"""
+"""Hyper-parameters chosen on the training split alone. (ours)
+
+A few-shot draw is trained on as it will be, and measured on the images of the pool that it left out; a whole
+split (high-shot) is dealt into folds.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -19,18 +23,19 @@ from spd.twoclass.training import Normalise, fine_tune, score
 
 
 class Held(NamedTuple):
-    """How one choice of options did on the held-out training images of one fold."""
+    """How one choice of options did on training images that it was not trained on."""
 
     options: FineTuningOptions
     backbone: str
     object: str
     run: Run
     fold: int
+    """0 for a draw."""
     value: float | None
     """Image AU-ROC of a classifier, pixel AU-PR of a U-Net, in [0, 1]."""
 
 
-def cross_validate(
+def held_out(
     detector: str,
     candidates: Sequence[FineTuningOptions],
     backbones: Sequence[str],
@@ -42,38 +47,58 @@ def cross_validate(
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Iterator[Held]:
-    """Trains each candidate on all folds but one of each draw and measures it on that one.
+    """Trains each candidate on training images and measures it on other training images.
 
-    No test image is read. Folds are stratified by class and the same for every candidate and backbone; so
-    are new weights, order and flips. Image AU-ROC, since with a few held-out images AU-PR is mostly noise.
-    Raises ValueError for a draw with fewer images of a class than folds.
+    No test image is read. What is trained on and measured, new weights, order and flips are the same for
+    every candidate and backbone. `folds` are those of the whole split, `Run()`. Image AU-ROC, since AU-PR of
+    a few images is mostly noise. Raises ValueError for a draw that leaves nothing out, and for fewer images
+    of a class than folds.
     """
     loaded = {path: files.load(path) for path in backbones}
     jobs = [
-        (path, name, run, fold, options)
+        (path, name, run, fold, trained, held, options)
         for path in backbones
         for name in cache.objects
         for run in wanted
-        for fold in range(folds)
+        for fold, (trained, held) in enumerate(parts(cache, name, run, drawn, folds))
         for options in candidates
     ]
-    for path, name, run, fold, options in tqdm(jobs, unit="training", disable=not progress):
+    for path, name, run, fold, trained, held, options in tqdm(jobs, unit="training", disable=not progress):
         backbone, metadata = loaded[path]
         normalise = Normalise(metadata.mean, metadata.std, device)
-        chosen = training_rows(cache, name, run, drawn)
-        anomalous = (cache.rows(name, "train")["label"] == "anomaly").to_numpy()[chosen]
-        out = folds_of(anomalous, folds, f"folds/{name}/{run}") == fold
-        seed = f"{run_seed(detector, name, run)}/fold{fold}"
+        seed = run_seed(detector, name, run) + (f"/fold{fold}" if run.shots is None else "")
         network = build(detector, options, backbone, seed).to(device)
-        images, targets = training_set(cache, name, chosen[~out], detector)
+        images, targets = training_set(cache, name, trained, detector)
         fine_tune(network, images.to(device), targets.to(device), options, normalise, seed=seed)
-        images, targets = training_set(cache, name, chosen[out], detector)
+        images, targets = training_set(cache, name, held, detector)
         scores = score(network, images.numpy(), normalise, device)
         if detector == "unet":
             value = pixel_metrics(scores, targets.numpy(), pro=False)["AU-PR"]
         else:
-            value = image_metrics(scores, anomalous[out])["AU-ROC"]
+            value = image_metrics(scores, targets.numpy() == 1)["AU-ROC"]
         yield Held(options, path, name, run, fold, value)
+
+
+def parts(
+    cache: ImageCache,
+    name: str,
+    run: Run,
+    drawn: Mapping[tuple[str, int, int], Sequence[str]] | None,
+    folds: int,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(rows that are trained on, rows that are measured) of the training images of one object."""
+    anomalous = (cache.rows(name, "train")["label"] == "anomaly").to_numpy()
+    chosen = training_rows(cache, name, run, drawn)
+    if run.shots is None:
+        of = folds_of(anomalous, folds, f"folds/{name}")
+        return [(np.flatnonzero(of != fold), np.flatnonzero(of == fold)) for fold in range(folds)]
+    rest = np.setdiff1d(np.arange(len(anomalous)), chosen)
+    if len(set(anomalous[rest])) < 2:
+        raise ValueError(
+            f"object {name}, run {run}: the draw leaves no images of both classes to measure; "
+            "take fewer shots"
+        )
+    return [(chosen, rest)]
 
 
 def folds_of(anomalous: np.ndarray, folds: int, seed: str) -> np.ndarray:
