@@ -75,6 +75,20 @@ def test_draws_lie_beside_the_table_and_are_of_training_images(folder):
     assert len(counts) == 2 * 2 * 2 * 2  # objects, k, draws, classes
 
 
+@pytest.mark.parametrize("setup", ["2cls_fewshot", "2cls_highshot"])
+def test_no_test_image_of_a_setup_is_trained_on(setup, folder):
+    """VisA's own rounding and nesting, generated; test_draws.py has the twin on real images."""
+    rows = pd.read_csv(folder / f"results/tiny/manifests/visa/{setup}.csv")
+    tested = set(rows["image"][rows["split"] == "test"])
+    if setup == "2cls_fewshot":
+        trained = set(pd.read_csv(folder / "results/tiny/tables/visa_draws.csv")["image"])
+        high = pd.read_csv(folder / "results/tiny/manifests/visa/2cls_highshot.csv")
+        assert tested & set(high["image"][high["split"] == "train"])  # why setups must not mix
+    else:
+        trained = set(rows["image"][rows["split"] == "train"])
+    assert trained and tested and not trained & tested
+
+
 def test_a_cell_says_which_run_it_is(folder):
     at = folder / "results/tiny/cells/visa"
     few = json.loads((at / "2cls_fewshot/unet-demo/all/simsiam-seed0/2shot-draw1.json").read_text())
