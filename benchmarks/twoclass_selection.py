@@ -1,7 +1,7 @@
 """Chooses 2-class hyper-parameters on the training split alone; test images are never read.
 
     python benchmarks/twoclass_selection.py unet --images CACHE --draws DRAWS.csv --backbone FILE FILE \\
-        --vary lr=1e-4,3e-4,1e-3 batch_norm=batch,frozen --vary min_steps=40,80 --set epochs=1 [--write]
+        --vary lr=1e-4,3e-4,1e-3 batch_norm=batch,frozen --vary min_steps=40,80 --set epochs=1
 
 CACHE is an image cache, DRAWS.csv and the backbones are the workflow's own files. Each `--vary` is a stage:
 every combination of its values is tried on top of what the stage before it chose. Of a stage, the candidate
@@ -10,6 +10,7 @@ with the highest mean over backbones, objects and draws wins; of equals, the fir
 
 import argparse
 import itertools
+import json
 import statistics
 import sys
 from collections import defaultdict
@@ -23,6 +24,7 @@ from report import write_section
 
 from spd.config import _StrictLoader
 from spd.images.cache import ImageCache
+from spd.provenance import file_sha256
 from spd.twoclass.draws import read_draws
 from spd.twoclass.evaluation import OPTIONS
 from spd.twoclass.runs import Run, runs
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--vary", nargs="+", required=True, action="append", help="OPTION=VALUE,VALUE,...")
     parser.add_argument("--set", nargs="*", default=[], help="OPTION=VALUE, the same for all candidates")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--measured", help="a file of what was measured: an interrupted selection goes on")
     parser.add_argument("--write", action="store_true", help="replace the table of docs/two-class.md")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -64,22 +67,39 @@ def main() -> None:
     lines = [f"| {arguments.detector} | mean held-out {metric} | {' | '.join(names)} | measurements |"]
     lines.append("| :-- | --: |" + " --: |" * (len(names) + 1))
     found = defaultdict(lambda: defaultdict(list))  # options -> backbone -> values
+    wanted = runs(arguments.shots, arguments.first_draws) if drawn else [Run()]
+    log = Path(arguments.measured) if arguments.measured else None
+    known = dict(json.loads(line) for line in log.read_text().splitlines()) if log and log.exists() else {}
+
+    def measure(options, path: str, run: Run) -> list[float]:
+        """One value an object (and fold), from `--measured` where it is there."""
+        about = [arguments.detector, options.model_dump(mode="json"), file_sha256(path), str(run)]
+        about += [cache.geometry.model_dump(mode="json"), cache.split_hash, arguments.folds]
+        key = json.dumps(about, sort_keys=True)
+        if key not in known:
+            held = held_out(
+                arguments.detector,
+                [options],
+                [path],
+                cache,
+                drawn,
+                [run],
+                folds=arguments.folds,
+                progress=False,
+            )
+            known[key] = [one.value for one in held if one.value is not None]
+            print(Path(path).parent.name, run, options, known[key], flush=True)
+            if log:
+                with log.open("a") as file:
+                    file.write(json.dumps([key, known[key]]) + "\n")
+        return known[key]
+
     for stage in arguments.vary:
         candidates = {options_of(**chosen | choice): choice for choice in combinations(stage)}
-        for held in held_out(
-            arguments.detector,
-            [options for options in candidates if options not in found],
-            arguments.backbone,
-            cache,
-            drawn,
-            runs(arguments.shots, arguments.first_draws) if drawn else [Run()],
-            folds=arguments.folds,
-        ):
-            print(
-                candidates[held.options], Path(held.backbone).parent.name, held.object, held.run, held.value
-            )
-            if held.value is not None:
-                found[held.options][held.backbone].append(100 * held.value)
+        new = [options for options in candidates if options not in found]
+        for run, path, options in itertools.product(wanted, arguments.backbone, new):
+            for value_ in measure(options, path, run):
+                found[options][path].append(100 * value_)
         means = {
             options: statistics.mean(itertools.chain(*found[options].values())) for options in candidates
         }
