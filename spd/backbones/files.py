@@ -82,9 +82,8 @@ def load(path: Path | str) -> tuple[nn.Module, Metadata]:
     state, metadata = _read(path)
     # Before anything of that size is created.
     check_keys(state, metadata.architecture, where=str(path))
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # the initial weights are thrown away, so they take nothing from the caller's generator
+    # The initial weights are thrown away, so they take nothing from the caller's generator.
+    with torch.random.fork_rng(devices=[]):
         model = build(metadata.architecture)
     model.load_state_dict(state, strict=True)
     return model.eval(), metadata

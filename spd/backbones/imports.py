@@ -22,19 +22,16 @@ LITE0 = "timm:tf_efficientnet_lite0"
 # Where each repository's checkpoint keeps the backbone, first match taken; the commit is the one whose
 # model file was read.
 _ENCODERS = {
-    "moco": ("encoder_q.",),  # facebookresearch/moco 4397a04, moco/builder.py
-    "simsiam": ("encoder.",),  # facebookresearch/simsiam 39ac33e, simsiam/builder.py
-    "simclr": (
-        "backbone.",
-        "encoder.",
-    ),  # sthalles/SimCLR 0ba2d0d, models/resnet_simclr.py; Spijkervet/SimCLR b844b01, simclr/simclr.py
-    "solo-learn": (
-        "backbone.",
-        "encoder.",
-    ),  # vturrisi/solo-learn c980e9e, solo/methods/base.py; 008f64f, before 1.0.5: encoder
-    "lightly": (
-        "backbone.",
-    ),  # lightly-ai/lightly 1cf7db3, examples/pytorch_lightning; 01f590f, benchmarks/imagenet
+    # facebookresearch/moco 4397a04, moco/builder.py
+    "moco": ("encoder_q.",),
+    # facebookresearch/simsiam 39ac33e, simsiam/builder.py
+    "simsiam": ("encoder.",),
+    # sthalles/SimCLR 0ba2d0d, models/resnet_simclr.py; Spijkervet/SimCLR b844b01, simclr/simclr.py
+    "simclr": ("backbone.", "encoder."),
+    # vturrisi/solo-learn c980e9e, solo/methods/base.py; before 1.0.5, 008f64f: encoder
+    "solo-learn": ("backbone.", "encoder."),
+    # lightly-ai/lightly 1cf7db3, examples/pytorch_lightning; 01f590f, benchmarks/imagenet/resnet50
+    "lightly": ("backbone.",),
 }
 
 # lightly's examples keep the ResNet as nn.Sequential(*children[:-1]), so that its keys are numbers.

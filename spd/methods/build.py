@@ -29,10 +29,12 @@ def build(architecture: str, recipe: Recipe, spd: SPDOptions | None = None, *, c
     model = method
     if spd is not None and spd.eta > 0:
         model = WithSPD(method, spd, supervised=recipe.method == "supervised")
-        if model.perturbed is not None and spd.stop_gradient == "both":
+        by_keys = recipe.method == "moco" and spd.moco_encoder == "key"
+        if model.perturbed is not None and (by_keys or spd.stop_gradient == "both"):
+            key, other = ("moco_encoder: key", "query") if by_keys else ("stop_gradient: both", "none")
             raise ValueError(
-                "spd: stop_gradient: both leaves the xent objective nothing to train; "
-                "use stop_gradient: none or objective: cosine"
+                f"spd: {key} leaves the xent objective nothing of the network to train; "
+                f"use {key.partition(':')[0]}: {other} or objective: cosine"
             )
     batchnorm.convert(model, recipe.batch_norm, recipe.batch_norm_group, recipe.batch_norm_momentum)
     return model

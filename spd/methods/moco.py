@@ -5,7 +5,7 @@ import copy
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from spd import distributed
@@ -33,46 +33,42 @@ class MoCo(nn.Module):
         self.temperature = recipe.temperature
         self.dim = out
         self.expected_loss = math.log(1 + recipe.queue)
-        self.new_keys: torch.Tensor | None = None
+        self.new_keys: Tensor | None = None
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W), normalised -> projections z (B, D) of the query encoder."""
         return self.projector(self.backbone(x))
 
-    def forward(
-        self, views: dict[str, torch.Tensor], labels: torch.Tensor, seed: int
-    ) -> dict[str, torch.Tensor]:
+    def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """Views `q`, `k` (B, 3, H, W) -> `loss` (scalar) and `z` (B, D), the query projections of q."""
         z = self.embed(views["q"])  # (B, D)
+        self._move_key_encoder()
         k = self._keys(views["k"], seed)  # (B, D)
         return {"loss": queue_nce(z, k, self.queue, self.temperature), "z": z}
 
     @torch.no_grad()
-    def _keys(self, x: torch.Tensor, seed: int) -> torch.Tensor:
-        for key, query in zip(
-            self.key_encoder.parameters(),
-            [*self.backbone.parameters(), *self.projector.parameters()],
-            strict=True,
-        ):
+    def _move_key_encoder(self) -> None:
+        queries = [*self.backbone.parameters(), *self.projector.parameters()]
+        for key, query in zip(self.key_encoder.parameters(), queries, strict=True):
             key.mul_(self.key_momentum).add_(query, alpha=1 - self.key_momentum)
-        # Keys meet other images in their BN group than their queries do, or BN would tell which key belongs
-        # to which query (shuffle-BN).
-        rows = len(x) * distributed.world_size()
-        start = distributed.rank() * len(x)
-        order = permutation(rows, "moco keys", seed).to(x.device)
-        shuffled = distributed.gather(x)[order[start : start + len(x)]]
-        keys = distributed.gather(
-            normalize(self.key_encoder(shuffled), dim=1).to(self.queue.dtype)
-        )  # (rows, D), in shuffled order
-        self.new_keys = torch.empty_like(keys)
-        self.new_keys[order] = keys
-        return self.new_keys[start : start + len(x)]
+
+    @torch.no_grad()
+    def _keys(self, x: Tensor, seed: int) -> Tensor:
+        """Keys meet other images in their BatchNorm group than their queries do, or the statistics would tell
+        which key belongs to which query (shuffle-BN)."""
+        own = slice(distributed.rank() * len(x), (distributed.rank() + 1) * len(x))
+        everyone = distributed.gather(x)
+        order = permutation(len(everyone), "moco keys", seed).to(x.device)
+        keys = normalize(self.key_encoder(everyone[order[own]]), dim=1).to(self.queue.dtype)
+        self.new_keys = torch.empty(len(everyone), self.dim, dtype=keys.dtype, device=keys.device)
+        self.new_keys[order] = distributed.gather(keys)
+        return self.new_keys[own]
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Puts the step's keys in the queue: after the optimiser's step, since the backward pass reads the
         queue."""
         start = int(self.pointer)
-        self.queue[start : start + len(self.new_keys)] = self.new_keys.to(self.queue.dtype)
+        self.queue[start : start + len(self.new_keys)] = self.new_keys
         self.pointer.fill_((start + len(self.new_keys)) % len(self.queue))
         self.new_keys = None

@@ -56,8 +56,9 @@ class SPDOptions(Options):
     cosines: Literal["both", "plus", "minus"] = "both"
     """Which of its two cosines the term keeps: `plus` only pulls z_plus closer, `minus` only pushes z_minus
     away. For finding out what each does (docs/mechanism.md). # ours"""
-    moco_encoder: Literal["query"] = "query"
-    """Which of MoCo's encoders embeds the two SPD views; they never enter the queue. # ours"""
+    moco_encoder: Literal["query", "key"] = "query"
+    """Which of MoCo's encoders embeds the two SPD views. `key`: the moving average, without a gradient, so
+    that the anchor alone is moved. They never enter the queue. # ours"""
 
     def views(self, views: ViewsOptions) -> ViewsOptions:
         """A recipe's views with this term's anchor, local change and sharing of draws."""
@@ -243,6 +244,8 @@ class SimCLRRecipe(_Recipe):
     """Epochs of linear warm-up; counted in the schedule's length."""
     schedule_by: Literal["epoch", "step"] = "step"
     """Whether the learning rate changes at each epoch or at each step."""
+    zero_init_residual: bool = True
+    """Start each residual branch at zero (the last BatchNorm's weight)."""
     views: ViewsOptions = SIMCLR_VIEWS
     """Augmentations."""
     projector: tuple[int, int] = (2048, 128)

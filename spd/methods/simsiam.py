@@ -1,8 +1,7 @@
 """SimSiam (https://arxiv.org/abs/2011.10566): two views, one predictor, no negatives. Equations:
 docs/methods/simsiam.md."""
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spd.losses.cosine import simsiam
 from spd.methods.options import SimSiamRecipe
@@ -24,9 +23,8 @@ class SimSiam(nn.Module):
             nn.Linear(first, second, bias=False),
             nn.BatchNorm1d(second),
             nn.ReLU(inplace=True),
-            nn.Linear(
-                second, out, bias=False
-            ),  # the repository freezes a bias here, which the BatchNorm undoes
+            # the repository has a frozen bias here, which the BatchNorm takes away again
+            nn.Linear(second, out, bias=False),
             nn.BatchNorm1d(out, affine=False),
         )
         self.predictor = nn.Sequential(
@@ -39,13 +37,11 @@ class SimSiam(nn.Module):
         self.dim = out
         self.expected_loss = None  # no classification: the loss starts near 0 and ends near -1
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W), normalised -> projections z (B, D)."""
         return self.projector(self.backbone(x))
 
-    def forward(
-        self, views: dict[str, torch.Tensor], labels: torch.Tensor, seed: int
-    ) -> dict[str, torch.Tensor]:
+    def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """Views `q`, `k` (B, 3, H, W) -> `loss` (scalar) and `z` (B, D), the projections of q. Each view has
         its own BN statistics."""
         z1, z2 = self.embed(views["q"]), self.embed(views["k"])  # (B, D)

@@ -2,7 +2,7 @@
 docs/methods/spd.md."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spd.losses.classification import spd_xent
 from spd.losses.cosine import cosine, spd_cosine
@@ -25,21 +25,15 @@ class WithSPD(nn.Module):
             objective = "xent" if supervised else "cosine"
         self.perturbed = nn.Linear(method.dim, 2) if objective == "xent" else None
 
-    def forward(
-        self, views: dict[str, torch.Tensor], labels: torch.Tensor, seed: int
-    ) -> dict[str, torch.Tensor]:
+    def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """The method's outputs with the SPD term in `loss`; `base` and `spd` are its parts, `z`, `z_plus`,
         `z_minus` (B, D)."""
         out = self.method(views, labels, seed)
         z = self.method.embed(views["anchor"]) if self.options.anchor == "image" else out["z"]
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.stop_gradient == "none"):
-            z_plus, z_minus = self.method.embed(views["plus"]), self.method.embed(views["minus"])  # (B, D)
+            z_plus, z_minus = self._embed(views["plus"]), self._embed(views["minus"])  # (B, D)
         if self.perturbed is None:
-            term = {
-                "both": lambda: spd_cosine(z, z_plus, z_minus),
-                "plus": lambda: -cosine(z, z_plus),
-                "minus": lambda: cosine(z, z_minus),
-            }[self.options.cosines]()
+            term = self._cosines(z, z_plus, z_minus)
         else:
             term = spd_xent(self.perturbed(z_plus), self.perturbed(z_minus))
         return {
@@ -52,3 +46,16 @@ class WithSPD(nn.Module):
             "cos_plus": cosine(z.detach(), z_plus.detach()),
             "cos_minus": cosine(z.detach(), z_minus.detach()),
         }
+
+    def _embed(self, x: Tensor) -> Tensor:
+        if self.options.moco_encoder == "key" and hasattr(self.method, "key_encoder"):
+            with torch.no_grad():
+                return self.method.key_encoder(x)
+        return self.method.embed(x)
+
+    def _cosines(self, z: Tensor, z_plus: Tensor, z_minus: Tensor) -> Tensor:
+        if self.options.cosines == "plus":
+            return -cosine(z, z_plus)
+        if self.options.cosines == "minus":
+            return cosine(z, z_minus)
+        return spd_cosine(z, z_plus, z_minus)

@@ -2,8 +2,7 @@
 
 import math
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spd.losses.classification import classification
 from spd.methods.options import SupervisedRecipe
@@ -22,13 +21,11 @@ class Supervised(nn.Module):
         self.dim = dim
         self.expected_loss = math.log(classes)
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
+    def embed(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W), normalised -> pooled features (B, C)."""
         return self.backbone(x)
 
-    def forward(
-        self, views: dict[str, torch.Tensor], labels: torch.Tensor, seed: int
-    ) -> dict[str, torch.Tensor]:
+    def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """View `x` (B, 3, H, W), labels int64 (B,) -> `loss` and `accuracy` (scalars) and `z` (B, C), the
         pooled features."""
         h = self.embed(views["x"])  # (B, C)

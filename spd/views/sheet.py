@@ -12,8 +12,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from spd.methods.options import SIMCLR_VIEWS, SUPERVISED_VIEWS
 from spd.views import colour, crop, smoothblend, views
-from spd.views.options import LocalOptions, ViewOptions, ViewsOptions
+from spd.views.options import LocalOptions, ViewsOptions
 
 GAP = 8
 LINE = 12
@@ -262,11 +263,18 @@ def _write(rows: list[list[tuple[Image.Image, list[str]]]], path: str | Path, en
     temporary.replace(path)
 
 
+def _small(options: ViewsOptions) -> ViewsOptions:
+    sizes = {name: getattr(options, name).model_copy(update={"size": 160}) for name in ("strong", "weak")}
+    return options.model_copy(update=sizes)
+
+
 def _main(folder: Path) -> None:
-    strong, weak = ViewOptions(size=160), ViewsOptions().weak.model_copy(update={"size": 160})
-    options = ViewsOptions(strong=strong, weak=weak)
+    options = _small(ViewsOptions())
     pictures = generated_images(4, 200)
     render_sheet(pictures, options, folder / "views-all.png")
+    render_sheet(pictures[:2], _small(SIMCLR_VIEWS), folder / "views-simclr.png")
+    names = SUPERVISED_VIEWS.names(("x",), spd=True)
+    render_sheet(pictures[:2], _small(SUPERVISED_VIEWS), folder / "views-supervised.png", names=names)
     anchored = options.model_copy(update={"anchor": "image"})
     names = anchored.names(spd=True)
     render_sheet(pictures[:2], anchored, folder / "views-anchor-image.png", names=names)

@@ -1,20 +1,23 @@
-"""Imports: checkpoints laid out as each repository's own modules lay them out, heads and wrappers included.
+"""Imports of checkpoints as the original repositories write them.
 
-The layouts are rebuilt here from the repositories' model definitions at the commits named in
-spd/backbones/imports.py; the tensors are those of a network that is then compared, key by key, with the
-imported one.
+layouts.csv lists the keys and shapes of each repository's checkpoint, as its model file at the commit named
+below creates them. A shape `resnet50` stands for all of torchvision's tensors of that network but `fc`;
+`numbered` for an nn.Sequential of its children. Every tensor here has a value of its own, so that a mix-up
+would show.
 """
 
-import copy
+import csv
 import importlib.util
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
-from torch import nn
+from safetensors.torch import load_file
 
 from spd.backbones.architectures import build, pooled
 from spd.backbones.checkpoints import read_state_dict
@@ -23,170 +26,130 @@ from spd.backbones.imports import LITE0, import_backbone, lite0_to_timm
 from spd.backbones.options import BackboneOptions
 
 NARROW = "resnet50_w16"
-DIM = 512
 
-
-def _resnet(num_classes=0, seed=0):
-    torch.manual_seed(seed)
-    model = build(NARROW, num_classes=num_classes)
-    for buffer in model.buffers():
-        if buffer.is_floating_point():
-            buffer.uniform_(0.5, 1.5)
-    return model
-
-
-def _module(**parts):
-    module = nn.Module()
-    for name, part in parts.items():
-        module.register_buffer(name, part) if isinstance(part, torch.Tensor) else module.add_module(
-            name, part
-        )
-    return module
-
-
-def _moco(mlp):
-    encoder = _resnet(16)
-    if mlp:
-        encoder.fc = nn.Sequential(nn.Linear(DIM, DIM), nn.ReLU(), encoder.fc)
-    queue = {"queue": torch.randn(16, 8), "queue_ptr": torch.zeros(1, dtype=torch.long)}
-    model = _module(
-        encoder_q=encoder, encoder_k=_resnet(16, seed=9) if not mlp else copy.deepcopy(encoder), **queue
-    )
-    return encoder, model
-
-
-def _simsiam():
-    encoder = _resnet(DIM)
-    parts = [nn.Linear(DIM, DIM, bias=False), nn.BatchNorm1d(DIM), nn.ReLU()]
-    encoder.fc = nn.Sequential(*parts, *copy.deepcopy(parts), encoder.fc, nn.BatchNorm1d(DIM, affine=False))
-    predictor = nn.Sequential(nn.Linear(DIM, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, DIM))
-    return encoder, _module(encoder=encoder, predictor=predictor)
-
-
-def _simclr():
-    encoder = _resnet(16)
-    encoder.fc = nn.Sequential(nn.Linear(DIM, DIM), nn.ReLU(), encoder.fc)
-    return encoder, _module(backbone=encoder)
-
-
-def _simclr_spijkervet():  # simclr/simclr.py at b844b01: an encoder without fc, the projector beside it
-    encoder = _resnet()
-    head = [nn.Linear(DIM, DIM, bias=False), nn.ReLU(), nn.Linear(DIM, 16, bias=False)]
-    return encoder, _module(encoder=encoder, projector=nn.Sequential(*head))
-
-
-def _sololearn():  # solo/methods/mocov2plus.py at 7af3e44, base.py at c980e9e
-    encoder = _resnet()
-    head = nn.Sequential(nn.Linear(DIM, 16), nn.ReLU(), nn.Linear(16, 8))
-    return encoder, _module(
-        backbone=encoder,
-        classifier=nn.Linear(DIM, 10),
-        momentum_backbone=_resnet(seed=9),
-        momentum_classifier=nn.Linear(DIM, 10),
-        projector=head,
-        momentum_projector=copy.deepcopy(head),
-        queue=torch.randn(2, 8, 4),
-        queue_ptr=torch.zeros(1, dtype=torch.long),
-    )
-
-
-def _sololearn_simsiam():  # solo/methods/simsiam.py at 16c00a6
-    encoder = _resnet()
-    parts = [nn.Linear(DIM, DIM, bias=False), nn.BatchNorm1d(DIM), nn.ReLU()]
-    last = [nn.Linear(DIM, 8), nn.BatchNorm1d(8, affine=False)]
-    predictor = nn.Sequential(nn.Linear(8, 4, bias=False), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 8))
-    return encoder, _module(
-        backbone=encoder,
-        classifier=nn.Linear(DIM, 10),
-        projector=nn.Sequential(*parts, *copy.deepcopy(parts), *last),
-        predictor=predictor,
-    )
-
-
-def _sololearn_before_1_0_5():  # solo/methods/base.py at 008f64f: the backbone was called encoder
-    encoder = _resnet()
-    return encoder, _module(encoder=encoder, classifier=nn.Linear(DIM, 10))
-
-
-def _lightly_benchmark():
-    encoder = _resnet()
-    return encoder, _module(
-        backbone=encoder, projection_head=nn.Linear(DIM, 8), online_classifier=nn.Linear(DIM, 5)
-    )
-
-
-def _lightly_example():
-    encoder = _resnet()
-    trunk = nn.Sequential(*list(encoder.children())[:-1])
-    momentum = nn.Sequential(*list(_resnet(seed=9).children())[:-1])
-    return encoder, _module(backbone=trunk, projection_head=nn.Linear(DIM, 8), backbone_momentum=momentum)
-
-
-def _lightning(model):
-    return {
-        "epoch": 9,
-        "pytorch-lightning_version": "2.0",
-        "state_dict": model.state_dict(),
-        "loops": {"fit": {}},
-    }
-
-
-def _ddp(model):
-    state = {f"module.{key}": value for key, value in model.state_dict().items()}
-    return {
-        "epoch": 200,
-        "arch": "resnet50",
-        "state_dict": state,
-        "optimizer": {"param_groups": [{"lr": 0.03}]},
-    }
-
-
+# layout -> (source, repository at commit, files that were read, what is dropped)
 LAYOUTS = {
-    "moco v1": ("moco", lambda: _moco(False), _ddp, {"encoder_k", "queue", "queue_ptr", "encoder_q.fc"}),
-    "moco v2": ("moco", lambda: _moco(True), _ddp, {"encoder_k", "queue", "queue_ptr", "encoder_q.fc"}),
-    "simsiam": ("simsiam", _simsiam, _ddp, {"encoder.fc", "predictor"}),
-    "simclr": ("simclr", _simclr, lambda m: {"epoch": 1, "state_dict": m.state_dict()}, {"backbone.fc"}),
-    "simclr, Spijkervet": ("simclr", _simclr_spijkervet, nn.Module.state_dict, {"projector"}),
-    "solo-learn MoCoV2Plus": (
+    "moco v1": (
+        "moco",
+        "facebookresearch/moco 4397a04: moco/builder.py, main_moco.py",
+        {"encoder_k", "queue", "queue_ptr", "encoder_q.fc"},
+    ),
+    "moco v2": (
+        "moco",
+        "facebookresearch/moco 4397a04: moco/builder.py --mlp, main_moco.py",
+        {"encoder_k", "queue", "queue_ptr", "encoder_q.fc"},
+    ),
+    "simsiam": (
+        "simsiam",
+        "facebookresearch/simsiam 39ac33e: simsiam/builder.py, main_simsiam.py",
+        {"encoder.fc", "predictor"},
+    ),
+    "simclr sthalles": ("simclr", "sthalles/SimCLR 0ba2d0d: models/resnet_simclr.py", {"backbone.fc"}),
+    "simclr Spijkervet": ("simclr", "Spijkervet/SimCLR b844b01: simclr/simclr.py", {"projector"}),
+    "solo-learn mocov2plus": (
         "solo-learn",
-        _sololearn,
-        _lightning,
+        "vturrisi/solo-learn 7af3e44: solo/methods/mocov2plus.py; c980e9e: base.py",
         {"classifier", "projector", "queue", "queue_ptr"}
         | {"momentum_backbone", "momentum_classifier", "momentum_projector"},
     ),
-    "solo-learn SimSiam": (
+    "solo-learn simsiam": (
         "solo-learn",
-        _sololearn_simsiam,
-        _lightning,
+        "vturrisi/solo-learn 16c00a6: solo/methods/simsiam.py; c980e9e: base.py",
         {"classifier", "projector", "predictor"},
     ),
-    "solo-learn before 1.0.5": ("solo-learn", _sololearn_before_1_0_5, _lightning, {"classifier"}),
-    "lightly benchmark": (
+    "solo-learn before 1.0.5": (
+        "solo-learn",
+        "vturrisi/solo-learn 008f64f: solo/methods/base.py",
+        {"classifier"},
+    ),
+    "lightly simclr benchmark": (
         "lightly",
-        _lightly_benchmark,
-        _lightning,
+        "lightly-ai/lightly 01f590f: benchmarks/imagenet/resnet50/simclr.py",
         {"projection_head", "online_classifier"},
     ),
-    "lightly example": ("lightly", _lightly_example, _lightning, {"projection_head", "backbone_momentum"}),
+    "lightly simsiam example": (
+        "lightly",
+        "lightly-ai/lightly 1cf7db3: examples/pytorch_lightning/simsiam.py",
+        {"projection_head", "prediction_head"},
+    ),
 }
+
+
+def _layout(name):
+    """(the checkpoint's tensors, those of its encoder under torchvision's keys, the encoder's
+    architecture)."""
+    tensors, encoder, architecture = {}, {}, None
+
+    def add(key, shape, kind=torch.float32):
+        value = len(tensors) + 1
+        # one number on the disk, whatever the shape
+        tensors[key] = torch.tensor(value, dtype=kind).expand(shape)
+
+    with (Path(__file__).parent / "layouts.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["layout"] == name]
+    for row in rows:
+        network = re.fullmatch(r"(resnet\d+)( numbered)?", row["shape"])
+        if network is None:
+            whole = row["key"].endswith(("num_batches_tracked", "queue_ptr"))
+            shape = [int(n) for n in row["shape"].split("x") if n]
+            add(row["key"], shape, torch.int64 if whole else torch.float32)
+            continue
+        with torch.device("meta"):
+            model = getattr(torchvision.models, network[1])()
+        children = {child: str(i) if network[2] else child for i, child in enumerate(model._modules)}
+        first = not encoder  # encoder_q comes before encoder_k, a backbone before its average
+        for key, value in model.state_dict().items():
+            child, _, rest = key.partition(".")
+            if child != "fc":
+                stored = row["key"].replace("*", f"{children[child]}.{rest}")
+                add(stored, value.shape, value.dtype)
+                if first:
+                    encoder[key], architecture = tensors[stored], network[1]
+    return tensors, encoder, architecture
+
+
+def _written(tensors):
+    """What each repository's training script saves around the state dict."""
+    return {
+        "epoch": 99,
+        "arch": "resnet50",
+        "state_dict": tensors,
+        "optimizer": {"param_groups": [{"lr": 0.1}]},
+    }
+
+
+def _import(tmp_path, source, architecture, content):
+    torch.save(content, tmp_path / "c.pth.tar")
+    options = BackboneOptions(
+        source=source, architecture=architecture, checkpoint=str(tmp_path / "c.pth.tar")
+    )
+    return import_backbone(options, tmp_path / "b.safetensors")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_self_supervised_checkpoints(tmp_path, layout):
-    source, make, save_as, dropped = LAYOUTS[layout]
-    encoder, model = make()
-    torch.save(save_as(model), tmp_path / "c.pth.tar")
-    options = BackboneOptions(source=source, architecture=NARROW, checkpoint=str(tmp_path / "c.pth.tar"))
-    report = import_backbone(options, tmp_path / "b.safetensors")
-    backbone, metadata = load(tmp_path / "b.safetensors")
-    trained = encoder.state_dict()
-    for key, value in backbone.state_dict().items():
-        assert torch.equal(value, trained[key]), key
-    assert set(report.dropped) == dropped and report.taken == len(backbone.state_dict())
+    source, _, dropped = LAYOUTS[layout]
+    tensors, encoder, architecture = _layout(layout)
+    # Spijkervet's save_model writes the bare state dict
+    report = _import(tmp_path, source, architecture, tensors if "Spijkervet" in layout else _written(tensors))
+    backbone = load_file(tmp_path / "b.safetensors")
+    assert backbone.keys() == encoder.keys()
+    assert all(torch.equal(value, encoder[key]) for key, value in backbone.items())
+    with torch.device("meta"):
+        network = getattr(torchvision.models, architecture)()
+    network.fc = torch.nn.Identity()
+    network.load_state_dict(backbone, strict=True, assign=True)
+    metadata = read_metadata(tmp_path / "b.safetensors")
+    assert set(report.dropped) == dropped and report.taken == len(encoder)
     assert metadata.more["source"] == source and set(metadata.more["dropped"]) == dropped
     # every tensor of the file is accounted for
-    assert report.taken + sum(report.dropped.values()) == len(model.state_dict())
+    assert report.taken + sum(report.dropped.values()) == len(tensors)
     assert metadata.mean == ((0.0, 0.0, 0.0) if source == "simclr" else (0.485, 0.456, 0.406))
+
+
+def test_every_layout_of_the_table_is_tested():
+    with (Path(__file__).parent / "layouts.csv").open() as file:
+        assert {row["layout"] for row in csv.DictReader(file)} == set(LAYOUTS)
 
 
 @pytest.mark.parametrize(
@@ -194,41 +157,34 @@ def test_self_supervised_checkpoints(tmp_path, layout):
     [
         ("moco", r"no keys encoder_q\.\*.*has encoder, predictor"),
         ("lightly", r"no keys backbone\.\*"),
-        ("torchvision", "not the weights of resnet50_w16: conv1.weight is missing"),
+        ("torchvision", "not the weights of resnet50: conv1.weight is missing"),
     ],
 )
 def test_the_wrong_source_is_named(tmp_path, source, message):
-    torch.save(_ddp(_simsiam()[1]), tmp_path / "c.pth")
-    options = BackboneOptions(source=source, architecture=NARROW, checkpoint=str(tmp_path / "c.pth"))
     with pytest.raises(ValueError, match=message):
-        import_backbone(options, tmp_path / "b")
-    assert not (tmp_path / "b").exists()
+        _import(tmp_path, source, "resnet50", _written(_layout("simsiam")[0]))
+    assert not (tmp_path / "b.safetensors").exists()
 
 
 @pytest.mark.parametrize("damage", ["missing", "surplus", "shape"])
 def test_strict_about_the_encoders_keys(tmp_path, damage):
-    _, model = _simsiam()
-    checkpoint = _ddp(model)
-    state, key = checkpoint["state_dict"], "module.encoder.layer3.2.conv2.weight"
+    tensors, _, architecture = _layout("simsiam")
+    key = "module.encoder.layer3.2.conv2.weight"
     if damage == "missing":
-        del state[key]
+        del tensors[key]
     elif damage == "surplus":
-        state["module.encoder.layer3.9.weight"] = torch.ones(1)
+        tensors["module.encoder.layer3.9.weight"] = torch.ones(1)
     else:
-        state[key] = state[key][1:]
-    torch.save(checkpoint, tmp_path / "c.pth")
-    options = BackboneOptions(source="simsiam", architecture=NARROW, checkpoint=str(tmp_path / "c.pth"))
+        tensors[key] = tensors[key][1:]
     with pytest.raises(ValueError, match=r"c\.pth.*layer3"):
-        import_backbone(options, tmp_path / "b")
+        _import(tmp_path, "simsiam", architecture, _written(tensors))
 
 
 def test_a_cifar_stem_is_refused(tmp_path):
-    encoder, model = _sololearn()
-    encoder.conv1 = nn.Conv2d(3, 16, 3, padding=2, bias=False)  # solo-learn's for small images
-    torch.save(_lightning(model), tmp_path / "c.ckpt")
-    options = BackboneOptions(source="solo-learn", architecture=NARROW, checkpoint=str(tmp_path / "c.ckpt"))
-    with pytest.raises(ValueError, match=r"conv1.weight is \(16, 3, 3, 3\), not \(16, 3, 7, 7\)"):
-        import_backbone(options, tmp_path / "b")
+    tensors, _, architecture = _layout("solo-learn simsiam")
+    tensors["backbone.conv1.weight"] = torch.ones(64, 3, 3, 3)  # base.py, where the data set is cifar10
+    with pytest.raises(ValueError, match=r"conv1.weight is \(64, 3, 3, 3\), not \(64, 3, 7, 7\)"):
+        _import(tmp_path, "solo-learn", architecture, _written(tensors))
 
 
 @pytest.mark.parametrize(

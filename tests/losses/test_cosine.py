@@ -36,3 +36,12 @@ def test_half_precision_is_computed_in_float32():
     z = torch.randn(8, 16).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         assert cosine(z, z).dtype == torch.float32
+
+
+@pytest.mark.parity
+def test_simsiam_equals_lightlys():
+    lightly = pytest.importorskip("lightly.loss", reason="install the extra `parity`")
+    peer = lightly.NegativeCosineSimilarity()
+    p1, p2, z1, z2 = (torch.randn(6, 5, generator=torch.Generator().manual_seed(i)) for i in range(4))
+    expected = 0.5 * (peer(p1, z2) + peer(p2, z1))
+    torch.testing.assert_close(simsiam(p1, p2, z1, z2), expected)

@@ -121,3 +121,18 @@ def test_ntxent_equals_lightly():
     torch.testing.assert_close(nce.ntxent(z, z_hat, T), expected)
     ours = torch.autograd.grad(nce.ntxent(z, z_hat, T), z)[0]
     torch.testing.assert_close(ours, torch.autograd.grad(expected, z)[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parity
+def test_queue_nce_equals_lightlys_memory_bank():
+    lightly = pytest.importorskip("lightly.loss", reason="install the extra `parity`")
+    peer = lightly.NTXentLoss(temperature=T, memory_bank_size=(32, 8))
+    q, k = embeddings(16, 8, torch.float32)
+    k = normalize(k.detach(), dim=1)
+    peer(q, k)  # the bank fills at the first call
+    queue = peer.memory_bank.bank.clone()  # (K, D) or (D, K), with the version
+    queue = queue if queue.shape == (32, 8) else queue.T
+    expected = peer(q, k)
+    torch.testing.assert_close(nce.queue_nce(q, k, queue, T), expected)
+    ours = torch.autograd.grad(nce.queue_nce(q, k, queue, T), q)[0]
+    torch.testing.assert_close(ours, torch.autograd.grad(expected, q)[0], rtol=1e-4, atol=1e-6)

@@ -1,10 +1,15 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from spd.config import load
 from spd.methods.options import SPDOptions, digest, parse_recipe
+
+CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,16 @@ def test_defaults_are_the_repositories_commands():
     assert simclr.views.strong.jitter.brightness == 0.8
     assert simsiam.views.strong.scale == moco.views.strong.scale == (0.2, 1.0)
     assert supervised.views.strong.grayscale == supervised.views.strong.jitter.p == 0
+
+
+def test_config_yaml_states_the_repositories_commands_in_full():
+    paper = load(CONFIG, {"preset": "paper"})
+    written = yaml.safe_load(CONFIG.read_text())["recipes"]
+    for method, recipe in paper.recipes.items():
+        assert recipe == parse_recipe({"method": method, "precision": "bfloat16"})
+        assert {"batch", "epochs", "optimiser", "momentum", "weight_decay", "lr", "lr_scaling", "schedule",
+                "schedule_by", "batch_norm"} <= written[method].keys()  # fmt: skip
+    assert paper.recipes["simclr"].warmup_epochs == 10 and paper.recipes["simclr"].epochs == 100
 
 
 def test_spd_chooses_anchor_and_local_change_and_nothing_else_of_the_views():

@@ -29,3 +29,14 @@ def test_expected_loss(small_recipe):
     assert build("resnet10_w4", small_recipe("simclr"), classes=3).expected_loss == math.log(8)
     ntxent = small_recipe("simclr", loss="ntxent")
     assert build("resnet10_w4", ntxent, classes=3).expected_loss == math.log(15)
+
+
+def test_the_head_and_the_start_are_the_repositorys(small_recipe):
+    model = build("resnet10_w4", small_recipe("simclr"), classes=3)
+    names = [type(m).__name__ for m in model.projector]
+    assert names == ["Linear", "GlobalBatchNorm", "ReLU", "Linear", "GlobalBatchNorm"]
+    assert [m.bias for m in model.projector if isinstance(m, torch.nn.Linear)] == [None, None]
+    assert model.projector[1].bias.requires_grad and model.projector[-1].weight.requires_grad
+    # model_util.py: neither bias nor ReLU after the final layer
+    assert not model.projector[-1].bias.requires_grad and not model.projector[-1].bias.any()
+    assert model.backbone.layer2[0].bn2.weight.abs().max() == 0  # resnet.py: init_zero

@@ -100,6 +100,45 @@ def test_moco_keeps_the_spd_views_out_of_the_queue(small_recipe, small_views):
     assert torch.equal(plain.queue, base(model).queue)
 
 
-def test_xent_without_gradient_is_refused(small_recipe):
-    with pytest.raises(ValueError, match="stop_gradient"):
-        models(small_recipe, "supervised", stop_gradient="both")
+@pytest.mark.parametrize("encoder", ["query", "key"])
+def test_mocos_encoder_of_the_spd_views(small_recipe, small_views, encoder):
+    _, model = models(small_recipe, "moco", moco_encoder=encoder)
+    method = base(model)
+    for part in (*method.key_encoder.parameters(), *method.projector.parameters()):
+        part.data.mul_(1.1)  # away from the common start
+    views = {name: x.requires_grad_(name in ("plus", "minus")) for name, x in small_views.items()}
+    out = model(views, LABELS, 0)
+    embed = method.embed if encoder == "query" else method.key_encoder
+    for name in ("plus", "minus"):
+        torch.testing.assert_close(out[f"z_{name}"], embed(views[name]).detach())
+    gradient = torch.autograd.grad(out["loss"], [views["plus"], views["minus"]], allow_unused=True)
+    assert [g is not None for g in gradient] == [encoder == "query"] * 2
+
+
+def test_mocos_encoder_is_no_matter_to_other_methods(small_recipe, small_views):
+    losses = [
+        models(small_recipe, "simclr", moco_encoder=encoder)[1](small_views, LABELS, 0)["loss"]
+        for encoder in ("query", "key")
+    ]
+    assert torch.equal(*losses)
+    assert models(small_recipe, "supervised", moco_encoder="key")[1].perturbed is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "way_out"),
+    [
+        (
+            "supervised",
+            {"stop_gradient": "both"},
+            "stop_gradient: both .* use stop_gradient: none or objective",
+        ),
+        (
+            "moco",
+            {"objective": "xent", "moco_encoder": "key"},
+            "moco_encoder: key .* use moco_encoder: query",
+        ),
+    ],
+)
+def test_xent_without_gradient_is_refused(small_recipe, method, options, way_out):
+    with pytest.raises(ValueError, match=way_out):
+        models(small_recipe, method, **options)

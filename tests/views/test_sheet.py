@@ -46,6 +46,8 @@ def test_the_change_shown_is_grey_outside_the_patch(images):
 def test_other_sheets_and_anchors_are_written(images, tmp_path):
     anchored = OPTIONS.model_copy(update={"anchor": "image"})
     sheet.render_sheet(images[:1], anchored, tmp_path / "anchor.png", names=anchored.names(spd=True))
+    names = OPTIONS.names(("x",), spd=True)
+    sheet.render_sheet(images[:1], OPTIONS, tmp_path / "supervised.png", names=names)
     sheet.render_local_sheet(images[:1, :, :64, :64], LocalOptions(), tmp_path / "local.png")
     sheet.render_parameter_sheet(images[0], tmp_path / "parameters.png", size=16)
     for path in tmp_path.iterdir():
