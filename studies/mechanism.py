@@ -55,7 +55,7 @@ COMMON = {
     "views": VIEWS,
 }
 RECIPES = {  # preset demo's, which these networks and steps can learn from
-    "simclr": {"lr": 4.0, "warmup_epochs": 1, "projector": (128, 64)},
+    "simclr": {"lr": 4.0, "warmup_epochs": 1, "zero_init_residual": False, "projector": (128, 64)},
     "moco": {"schedule_by": "step", "key_momentum": 0.99, "queue": 512, "projector": (128, 64)},
     "simsiam": {
         "schedule": "constant",

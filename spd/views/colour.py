@@ -96,11 +96,8 @@ def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
     )  # in sixths of a turn, [-1, 5]
     hue = hue + 6 * turns[:, 0]
     channels = []
-    for offset in (
-        5,
-        3,
-        1,
-    ):  # a channel loses chroma by its distance on the circle: Smith's HSV in closed form
+    for offset in (5, 3, 1):
+        # A channel loses chroma by its distance on the circle: Smith's HSV in closed form.
         distance = torch.remainder(hue + offset, 6)
         channels.append(value - chroma * torch.minimum(distance, 4 - distance).clamp(0, 1))
     return torch.stack(channels, 1).clamp(0, 1)

@@ -23,9 +23,8 @@ def resize_matrix(start: Tensor, length: Tensor, inputs: int, outputs: int, inte
     stretch = scale.clamp(min=1)
     centre = start + scale * (torch.arange(outputs, device=start.device) + 0.5)[None, :, None]  # (B, out, 1)
     position = torch.arange(inputs, device=start.device) + 0.5  # (in,)
-    distance = (
-        ((position - centre) / stretch).abs().float()
-    )  # (B, out, in); positions need float64, weights not
+    # positions need float64, weights do not
+    distance = ((position - centre) / stretch).abs().float()  # (B, out, in)
     weight = (1 - distance).clamp(min=0) if interpolation == "bilinear" else _cubic(distance)
     weight = weight * ((position > start) & (position < start + length))
     return weight / weight.sum(-1, keepdim=True)

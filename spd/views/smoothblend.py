@@ -56,14 +56,17 @@ def apply_local(images: Tensor, draws: dict[str, np.ndarray], foreground: str) -
     numbers = np.concatenate(
         [draws["source"], draws["target"], draws["patch"], reach, draws["mask_sigma"][:, None]], 1
     )
-    numbers = torch.from_numpy(numbers).to(device)  # (B, 8), float64
-    alphas, inside, places, sources = [], [], [], []
+    numbers = torch.from_numpy(numbers).to(device)  # (B, 8), float64: one copy to the device
+    reach, sigma = numbers[:, 6, None], numbers[:, 7, None]  # (B, 1)
+    alphas, inside, pasted, places, sources = [], [], [], [], []
     for axis in (0, 1):
         source, target, length = (numbers[:, k + axis, None] for k in (0, 2, 4))  # (B, 1)
-        position = target - numbers[:, 6, None] + torch.arange(sides, device=device)  # (B, window)
+        position = target - reach + torch.arange(sides, device=device)  # (B, window)
+        # A window that leaves the image repeats the border pixel: every copy must get that pixel's own value.
         place = position.clamp(0, size - 1)
         inside.append((position >= target) & (position < target + length))
-        alphas.append(blurred_interval(place - target, length, numbers[:, 7, None]))
+        pasted.append((place >= target) & (place < target + length))
+        alphas.append(blurred_interval(place - target, length, sigma))
         places.append(place.long())
         sources.append((place - target + source).clamp(0, size - 1).long())
     batch = torch.arange(len(images), device=device)[:, None, None]
@@ -74,19 +77,13 @@ def apply_local(images: Tensor, draws: dict[str, np.ndarray], foreground: str) -
     weight = (inside[0][:, :, None] & inside[1][:, None, :])[:, None].to(images)  # (B, 1, h, w)
     patch = colour.apply_jitter(window(sources), draws["factors"], draws["order"], weight)
     alpha = (alphas[0][:, :, None] * alphas[1][:, None, :])[:, None].to(images)
-    # A window that leaves the image repeats the border pixel: every copy must get that pixel's own value.
-    rows, columns = ((place >= t) & (place < t + n) for place, t, n in _spans(places, numbers))
-    pasted = rows[:, :, None] & columns[:, None, :]
-    background = window(places)
-    outside = background if foreground == "image" else torch.zeros_like(background)
-    blended = (1 - alpha) * background + alpha * torch.where(pasted[:, None], patch, outside)
+    x = window(places)
+    outside = x if foreground == "image" else torch.zeros_like(x)
+    u = torch.where((pasted[0][:, :, None] & pasted[1][:, None, :])[:, None], patch, outside)
+    x_bar = (1 - alpha) * x + alpha * u
     result = images.clone()
-    result[batch, :, places[0][:, :, None], places[1][:, None, :]] = blended.permute(0, 2, 3, 1)
+    result[batch, :, places[0][:, :, None], places[1][:, None, :]] = x_bar.permute(0, 2, 3, 1)
     return result
-
-
-def _spans(places: list[Tensor], numbers: Tensor):
-    return ((places[axis], numbers[:, 2 + axis, None], numbers[:, 4 + axis, None]) for axis in (0, 1))
 
 
 def blurred_interval(position: Tensor, length: Tensor, sigma: Tensor) -> Tensor:
