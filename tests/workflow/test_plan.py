@@ -25,6 +25,23 @@ def test_one_table_alone_trains_its_own_rows(workspace, overlay):
     assert {"padim_1class", "site", "mlflow_sync"}.isdisjoint(planned)
 
 
+def test_continued_pretraining_of_weights_from_elsewhere_imports_them_first(workspace):
+    row = {
+        "label": "Mine",
+        "labels": False,
+        "recipe": "moco",
+        "spd": "spd",
+        "backbone": "lite0",
+        "init": "lite0_random",
+    }
+    lite0 = {"architecture": "timm:tf_efficientnet_lite0", "stages": ["blocks.1", "blocks.2"]}
+    config = {"backbones": {"lite0": lite0}, "pretrainings": {"mine": row}}
+    target = "results/tiny/backbones/mine/seed0.safetensors"
+    planned = workspace.planned(target, config=config)
+    assert (planned["import_backbone"], planned["corpus"], planned["pretrain"]) == (1, 1, 1)
+    assert "results/tiny/backbones/lite0_random/seed0.safetensors" in workspace.plan(target, config=config)
+
+
 def test_features_are_a_target_of_their_own(workspace):
     target = "results/paper/features/visa/1cls/crop224/candle/sup-seed0.safetensors"
     planned = workspace.planned(target, config={}, preset="paper")
