@@ -5,7 +5,7 @@ from pathlib import Path
 from job import running
 
 with running(snakemake) as job:
-    from spd.datasets.checks import check
+    from spd.datasets.checks import check, require_listed
     from spd.datasets.examine import read_examined
     from spd.datasets.manifest import write
     from spd.datasets.options import DatasetOptions
@@ -19,8 +19,9 @@ with running(snakemake) as job:
     dataset = DatasetOptions(name=name, archive=archive, **params.dataset)
     manifest = make_manifest(dataset, setup, params.unpacked)
     manifest.meta["sources"] = {"manifest": code["code"]}
-    report = check(manifest, read_examined(snakemake.input.examined))
-    report = report.accepting(dataset.checks, dataset.accept)
+    examined = read_examined(snakemake.input.examined)
+    require_listed(dataset.accept, examined, key=f"datasets.{name}")
+    report = check(manifest, examined).accepting(dataset.checks, dataset.accept)
     report.require_sound(f"{name} {setup}", key=f"datasets.{name}")
     if report.accepted:
         job.say(f"{len(report.accepted)} accepted problems, see {snakemake.output.checks}")

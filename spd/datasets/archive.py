@@ -19,7 +19,9 @@ from spd.datasets.fingerprint import archive_fingerprint
 INVENTORY = ".unpacked.json"
 CHUNK = 1 << 20  # bytes
 # tarfile reads the extended header of a member into memory at once; a real one is a few hundred bytes.
-LARGEST_READ = 16 << 20
+LARGEST_READ = 1 << 20
+# tarfile keeps the keywords of global headers and copies them for each member; a real archive has a few.
+MOST_KEYWORDS = 100
 
 
 class ArchiveError(ValueError):
@@ -259,6 +261,8 @@ def _tar_entries(source: IO[bytes], limit: int) -> Iterator[_Entry]:
             if member is None:
                 break
             tar.members.clear()  # tarfile remembers every member; a million of them are a gigabyte
+            if len(tar.pax_headers) > MOST_KEYWORDS:
+                raise ArchiveError(f"its global headers hold more than {MOST_KEYWORDS} keywords")
             if member.issparse() or not (member.isreg() or member.isdir()):
                 kind = "link" if member.issym() or member.islnk() else "device or special file"
                 raise ArchiveError(f"{member.name!r} is a {'sparse file' if member.issparse() else kind}")

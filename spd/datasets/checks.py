@@ -1,8 +1,10 @@
 """What can be wrong with a data set's files, found when the manifest is made and listed all together."""
 
+import difflib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 import cv2
@@ -13,6 +15,7 @@ from spd.datasets.manifest import Manifest, Row
 
 NEAR_DUPLICATE = 0.5  # correlation
 PAIRS_LISTED = 20  # per object, strongest first
+MOST_COMPARED = 20_000  # paths, for a hint
 FATAL = ("missing", "unreadable", "mask size")
 """Problems that stop the next stage anyhow, so that nobody may accept them."""
 
@@ -56,16 +59,23 @@ class Report:
     def accepting(self, checks: Literal["stop", "warn"], accept: Sequence[str]) -> "Report":
         """With the problems that a data set's keys `checks` and `accept` tolerate moved to `accepted`.
 
-        `warn` tolerates all but `FATAL` ones, a path in `accept` those that name it.
+        `warn` tolerates all but `FATAL` ones, a path in `accept` those that name it. A path in `accept` that
+        no problem names becomes the warning `nothing to accept`.
         """
         known = set(accept)
+        named = {path for problem in self.problems for path in problem.paths}
+        idle = [
+            Finding("nothing to accept", "", (path,), "`accept` names it, and no problem of this setup does")
+            for path in dict.fromkeys(accept)
+            if path not in named
+        ]
         tolerated = [
             p.kind not in FATAL and (checks == "warn" or bool(known & set(p.paths))) for p in self.problems
         ]
         pairs = list(zip(self.problems, tolerated, strict=True))
         return Report(
             tuple(p for p, yes in pairs if not yes),
-            self.warnings,
+            self.warnings + tuple(idle),
             self.accepted + tuple(p for p, yes in pairs if yes),
         )
 
@@ -86,6 +96,28 @@ class Report:
         if any(problem.kind in FATAL for problem in self.problems):
             ways.append(f"{', '.join(FATAL)}: mend the files or leave them out; these cannot be accepted")
         raise DatasetError("\n".join([text, *ways]))
+
+
+def require_listed(accept: Sequence[str], examined: Examined, key: str = "datasets.<name>") -> None:
+    """Raises DatasetError with each path of `accept` that is no image or mask of the data set, and the
+    nearest that is.
+
+    examined: the files of all setups; key: the data set's place in config.yaml.
+    """
+    files = examined.images.keys() | examined.masks.keys()
+    lines = [f"  {path}{_nearest(path, files)}" for path in accept if path not in files]
+    if lines:
+        head = f"{key}.accept: no image or mask in use has the path"
+        raise DatasetError("\n".join([head, *lines, "give paths as the checks list them, below the root"]))
+
+
+def _nearest(path: str, files: Collection[str]) -> str:
+    # Comparing with a million paths takes a minute: those with the same file name or folder are tried first.
+    pure = PurePosixPath(path)
+    alike = [f for f in files if f.endswith(f"/{pure.name}") or f.startswith(f"{pure.parent}/")]
+    among = alike if alike or len(files) > MOST_COMPARED else files
+    found = difflib.get_close_matches(path, sorted(among)[:MOST_COMPARED], n=1, cutoff=0.5)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def check(

@@ -19,6 +19,7 @@ CHUNK = 1 << 20  # bytes
 PROGRESS = 1 << 20  # a broken transfer that brought this many bytes is no failed attempt
 # Bounds how often a server may break off in all, even if each attempt brings something.
 MOST_ATTEMPTS = 1000
+LONGEST_WAIT = 60.0  # seconds between two attempts, whatever a server's Retry-After asks for
 
 
 class DownloadError(ValueError):
@@ -27,6 +28,11 @@ class DownloadError(ValueError):
 
 class _Refused(Exception):
     """This attempt's answer can not become the file, and another attempt would not help."""
+
+
+class _Retry(Retry):
+    def parse_retry_after(self, retry_after: str) -> float:
+        return min(LONGEST_WAIT, super().parse_retry_after(retry_after))
 
 
 class _Changed(Exception):
@@ -114,9 +120,9 @@ class _Transfer:
         self.session = requests.Session()
         self.session.max_redirects = 5
         # Connections and busy servers are retried below us; what breaks within a body is resumed here.
-        retry = Retry(
+        retry = _Retry(
             total=attempts, backoff_factor=backoff, status_forcelist=(408, 429, 500, 502, 503, 504),
-            allowed_methods=("GET",), raise_on_status=False, backoff_max=60,
+            allowed_methods=("GET",), raise_on_status=False, backoff_max=LONGEST_WAIT,
         )  # fmt: skip
         self.session.mount("http://", HTTPAdapter(max_retries=retry))
         self.session.mount("https://", HTTPAdapter(max_retries=retry))
@@ -152,7 +158,7 @@ class _Transfer:
                 reason = error
             if failures >= self.attempts:
                 raise reason
-            time.sleep(min(60.0, self.backoff * 2**failures))
+            time.sleep(min(LONGEST_WAIT, self.backoff * 2**failures))
         raise _Refused(f"the server broke off {MOST_ATTEMPTS} times")
 
     def _attempt(self, offset: int) -> None:

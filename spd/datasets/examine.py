@@ -20,6 +20,7 @@ from spd.datasets.masks import read_mask
 from spd.tensors import open_tensors, write_tensors
 
 THUMBNAIL = 64  # px
+PNG_BEGIN, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 MISSING = "missing"
 
 
@@ -149,6 +150,7 @@ def _look_at(path: Path, with_thumbnail: bool) -> tuple[int, int, bytes, np.ndar
         data = path.read_bytes()
         digest = hashlib.sha256(data).digest()
         (width, height), thumbnail = _decode(data, with_thumbnail)
+        _require_end(data)
     except FileNotFoundError:
         return 0, 0, b"", None, MISSING
     except ImageError as error:
@@ -169,6 +171,12 @@ def _decode(data: bytes, with_thumbnail: bool) -> tuple[tuple[int, int], np.ndar
         return size, _thumbnail(image) if with_thumbnail else None
 
 
+def _require_end(data: bytes) -> None:
+    # Pillow reads a PNG that lacks its last bytes, as libjpeg would not a JPEG.
+    if data.startswith(PNG_BEGIN) and data.rfind(PNG_END) < 0:
+        raise ImageError("", "image file is truncated: it has no end mark")
+
+
 def _thumbnail(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -178,7 +186,9 @@ def _thumbnail(image: Image.Image) -> np.ndarray:
 
 def _look_at_mask(path: Path, threshold: int) -> MaskFile:
     try:
-        mask = read_mask(path, threshold)
+        data = path.read_bytes()
+        mask = read_mask(io.BytesIO(data), threshold)
+        _require_end(data)
     except FileNotFoundError:
         return MaskFile(0, 0, 0, MISSING)
     except ImageError as error:

@@ -259,6 +259,27 @@ def test_a_bomb_before_the_first_member(place):
     place(zeros.getvalue())
 
 
+def test_global_headers_do_not_pile_up(place):
+    # tarfile keeps each one's keywords, and copies all of them for each member that follows.
+    members = b""
+    for i in range(200):
+        record = f" key{i:04d}=x\n"
+        header = tarfile.TarInfo("g")
+        header.type, header.size = tarfile.XGLTYPE, len(record) + 2
+        data = f"{len(record) + 2}{record}".encode()
+        members += (
+            header.tobuf(tarfile.USTAR_FORMAT) + data.ljust(512, b"\0") + tar_bytes(member(f"{i}"))[:1024]
+        )
+    assert "global headers" in place(members + bytes(1024), max_files=1000)
+
+
+def test_one_global_header_is_nothing_unusual(tmp_path):  # git archive writes one
+    with tarfile.open(tmp_path / "t.tar", "w", pax_headers={"comment": "a" * 40}) as tar:
+        info, data = member("a.png")
+        tar.addfile(info, io.BytesIO(data))
+    assert unpack(tmp_path / "t.tar", tmp_path / "out", **LIMITS)["files"] == 1
+
+
 def test_a_chain_of_headers(place):
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, 0

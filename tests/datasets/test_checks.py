@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import numpy as np
@@ -6,8 +7,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from spd.datasets import mvtec, split_csv, visa
-from spd.datasets.checks import DatasetError, check
+from spd.datasets.checks import DatasetError, check, require_listed
+from spd.datasets.examine import examine
 from spd.datasets.manifest import make
+from spd.datasets.masks import read_mask
 
 
 def kinds(findings):
@@ -100,6 +103,41 @@ def test_a_known_problem_is_accepted_by_its_path(mvtec_folder, images):
     run(mvtec.read(mvtec_folder)).accepting("warn", []).require_sound("VisA 1cls")
 
 
+def test_a_path_accepted_for_nothing_is_said(mvtec_folder, images):
+    report = spoilt(mvtec_folder, images)
+    sound, spoilt_mask = "felt/train/good/000.png", "gear/ground_truth/cut/000.png"
+    accepted = report.accepting("stop", [sound, spoilt_mask])
+    assert kinds(accepted.warnings) == {("nothing to accept", (sound,))}
+    assert {p.kind for p in accepted.accepted} == {"empty mask"}
+    # What may not be accepted is said by the problem itself.
+    assert report.accepting("stop", ["gear/test/good/001.png"]) == report
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("gear/ground_truht/cut/000.png", "gear/ground_truth/cut/000.png"),  # a folder
+        ("gear/ground_truth/cut/00.png", "gear/ground_truth/cut/00[01].png"),  # a name
+        (
+            "data/unpacked/gear/ground_truth/cut/001.png",
+            "gear/ground_truth/cut/001.png",
+        ),  # below another root
+        ("./gear/test/cut/000.png", "gear/test/cut/000.png"),
+        ("gaer/test/cut/000.pgn", "gear/test/cut/000.png"),  # neither folder nor name
+        ("nothing like it", None),
+    ],
+)
+def test_an_accepted_path_that_is_nowhere_is_refused_with_the_nearest(mvtec_folder, path, nearest):
+    manifest = mvtec.read(mvtec_folder)
+    seen = examine([manifest], progress=False)
+    require_listed([row.image for row in manifest] + [row.mask for row in manifest if row.mask], seen)
+    with pytest.raises(DatasetError, match=r"datasets\.mine\.accept: no image or mask in use") as caught:
+        require_listed(["gear/test/cut/000.png", path], seen, key="datasets.mine")
+    (line,) = str(caught.value).splitlines()[1:-1]
+    hint = rf" \(did you mean {nearest}\?\)" if nearest else ""
+    assert re.fullmatch(re.escape(f"  {path}") + hint, line), line
+
+
 def test_masks_of_normal_images_and_missing_ones(mvtec_folder, images):
     rows = list(mvtec.read(mvtec_folder, objects=["gear"]))
     masked, unmasked = (row for row in rows if row.defect == "cut")
@@ -128,9 +166,20 @@ def test_truncation_is_seen_wherever_it_is(tmp_path, images, name):
     manifest = make([("o", "train", "normal", "", name, "")], tmp_path, 127)
     data = path.read_bytes()
     assert run(manifest).problems == ()
-    for share in (0.0, 0.02, 0.3, 0.7, 0.97):
-        path.write_bytes(data[: int(share * len(data))])
-        assert kinds(run(manifest).problems) == {("unreadable", (name,))}, share
+    for kept in (*(int(share * len(data)) for share in (0.0, 0.02, 0.3, 0.7, 0.97)), len(data) - 1):
+        path.write_bytes(data[:kept])
+        assert kinds(run(manifest).problems) == {("unreadable", (name,))}, kept
+    path.write_bytes(data + b"whatever a camera writes behind it")
+    assert run(manifest).problems == ()
+
+
+def test_a_truncated_mask_is_seen_though_its_pixels_are_whole(mvtec_folder):
+    path = mvtec_folder / "gear/ground_truth/hole/000.png"
+    path.write_bytes(path.read_bytes()[:-5])
+    assert read_mask(path, 127).any()
+    assert kinds(run(mvtec.read(mvtec_folder)).problems) == {
+        ("unreadable", ("gear/ground_truth/hole/000.png",))
+    }
 
 
 def test_pixels_without_a_range_are_refused_and_16_bit_are_not(tmp_path):

@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -184,6 +185,13 @@ def test_a_later_run_continues_where_the_first_stopped(get, server, size):
     assert get(whole(), size=size).read_bytes() == CONTENT
     assert [r.get("Range") for r in server.requests] == ["bytes=40000-"]
     assert server.requests[0]["If-Range"] == f'"{hashlib.md5(CONTENT).hexdigest()}"'
+
+
+def test_a_server_may_not_ask_for_hours_of_waiting(get, monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    assert get(status(429, Retry_After="7200"), whole()).read_bytes() == CONTENT
+    assert waits and max(waits) == 60
 
 
 def test_a_weak_tag_is_not_used_for_resuming(get, server):
