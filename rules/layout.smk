@@ -368,6 +368,11 @@ def table_files(name, caption, category, title, objects=False):
     return files
 
 
+STATED = (  # published counts, where a data set of the overview must meet them
+    sorted(str(path) for path in (HERE / "spd/facts").glob("*_counts.csv"))
+    if any(experiment.datasets[name].facts for name in experiment.dataset_overview.datasets)
+    else []
+)
 TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
 
 

@@ -13,6 +13,7 @@ rule dataset_overview:
             for name in experiment.dataset_overview.datasets
             for setup in experiment.datasets[name].setups
         ],
+        stated=STATED,
         templates=TEMPLATES,
     output:
         table_files("dataset_overview", "dataset_overview", "Data sets", experiment.dataset_overview.title),

@@ -4,23 +4,25 @@ from pathlib import Path
 
 from job import running
 
-with running(snakemake):
+with running(snakemake) as job:
     import pandas as pd
 
     from spd.datasets.manifest import read
-    from spd.datasets.overview import overview, require_stated
+    from spd.datasets.overview import overview, require_stated, totals
     from spd.provenance import code_version
     from spd.records import write_record
     from spd.report.tables import write_overview
 
     options, datasets = snakemake.params.overview, snakemake.params.datasets
-    frames = []
+    frames, lines = [], []
     for path in snakemake.input.manifests:
         dataset = datasets[Path(path).parent.name]
         frame = overview(read(path), dataset["facts"], dataset["objects"])
         if dataset["facts"] is not None:
             require_stated(frame)
         frames.append(frame.assign(dataset=dataset["name"]))
+        lines.append(f"{dataset['name']} {Path(path).stem}: {totals(frame)}")
+    job.say("\n    ".join(["images found:", *lines]))
     write_overview(
         pd.concat(frames, ignore_index=True),
         "dataset_overview",

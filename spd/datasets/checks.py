@@ -135,10 +135,11 @@ def check(
     Problems: `missing` files; `unreadable` (damaged or truncated) images and masks; `mask size` other than
     the image's; `empty mask` of an anomaly; `marked normal` (a mask with anomalous pixels on a normal image);
     `exact duplicate` (the same bytes in train and test, or labelled both normal and anomalous).
-    Warnings: `no mask` (an anomaly without one, though others of its object have one: the object's
-    segmentation is then not measured); `near duplicates` (how many pairs of an object lie across train and
-    test), followed by the 20 strongest as `near duplicate`; by 3 where more than half of the test images are
-    concerned, which aligned parts that look alike cause.
+    Warnings: `unused` (files that the reader found no use for, `meta["unused"]`); `no mask` (an anomaly
+    without one, though others of its object have one: the object's segmentation is then not measured); `near
+    duplicates` (how many pairs of an object lie across train and test), followed by the 20 strongest as `near
+    duplicate`; by 3 where more than half of the test images are concerned, which aligned parts that look
+    alike cause.
 
     Near duplicates (ours) are images of an object whose 64 px grey thumbnails correlate above 0.5, after a
     high-pass (sigma 1), division by the local contrast (sigma 4) and, where the object has enough images to
@@ -154,7 +155,12 @@ def check(
         finding for row, image in zip(rows, seen, strict=True) for finding in _of_files(row, image, examined)
     ]
     problems += _exact_duplicates(rows, seen)
-    warnings = _missing_masks(rows) + [
+    warnings = [
+        Finding("unused", "", (path,), "no row uses it: is its name right, or is its image missing?")
+        for path in manifest.meta.get("unused", ())
+    ]
+    warnings += _missing_masks(rows)
+    warnings += [
         pair
         for name in sorted(objects_in_both_splits(manifest))
         for pair in _near_duplicates(name, rows, seen, examined.thumbnails)

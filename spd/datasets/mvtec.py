@@ -19,8 +19,9 @@ def read(
 
     root: the folder of the object folders, or one object folder itself, which then gives the object its name.
     `defect` is the folder's name. A mask is the file in ground_truth/<defect>/ with the image's stem, with or
-    without the suffix `_mask`, of any image format; '' where there is none. Raises ValueError where the
-    layout is another.
+    without the suffix `_mask`, of any image format; '' where there is none. `meta["unused"]` lists masks that
+    belong to no image and images directly in test/, where there are any. Raises ValueError where the layout
+    is another.
     """
     if setup != "1cls":
         raise ValueError(
@@ -39,11 +40,14 @@ def read(
             inner = [name for name in folders_in(root) if any((root / name).glob("*/train"))]
             hint = f"; did you mean {root / inner[0]}?" if inner else ""
             raise ValueError(f"{root}: no <object>/train/good in it, which is MVTec-AD's layout{hint}")
-    rows = [row for name in found if objects is None or name in objects for row in _object(root, name)]
+    used = [name for name in found if objects is None or name in objects]
+    rows = [row for name in used for row in _object(root, name)]
     if objects is not None and set(objects) - set(found):
         missing = ", ".join(sorted(set(objects) - set(found)))
         raise ValueError(f"{root}: no object {missing}; there are {', '.join(found)}")
-    return make(rows, root, mask_threshold, where=str(root), reader="mvtec", setup=setup)
+    unused = _unused(root, used, {row[-1] for row in rows})
+    meta = {"unused": unused} if unused else {}
+    return make(rows, root, mask_threshold, where=str(root), reader="mvtec", setup=setup, **meta)
 
 
 def _object(root: Path, name: str) -> list[tuple[str, ...]]:
@@ -77,3 +81,14 @@ def _object(root: Path, name: str) -> list[tuple[str, ...]]:
                 )
             )
     return rows
+
+
+def _unused(root: Path, objects: Sequence[str], masks: set[str]) -> list[str]:
+    """Image files of the layout that no row uses: most likely misnamed, or an image is missing."""
+    found = []
+    for name in objects:
+        truth = root / name / "ground_truth"
+        for defect in folders_in(truth) if truth.is_dir() else []:
+            found += [f"{name}/ground_truth/{defect}/{mask}" for mask in images_in(truth / defect)]
+        found += [f"{name}/test/{image}" for image in images_in(root / name / "test")]
+    return [path for path in found if path not in masks]

@@ -66,6 +66,16 @@ def overview(
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"found": "Int64", "stated": "Int64"})
 
 
+def totals(table: pd.DataFrame) -> str:
+    """One line for an `overview`: `9,621 normal (stated 9,621), 1,200 anomaly (stated 1,200)`."""
+    words = []
+    for label in LABELS:
+        found, stated = (table.loc[table["label"] == label, column] for column in ("found", "stated"))
+        said = "none stated" if stated.isna().all() else f"stated {stated.sum():,}"
+        words.append(f"{found.sum():,} {label} ({said})")
+    return ", ".join(words)
+
+
 def require_stated(table: pd.DataFrame) -> None:
     """Raises ValueError that lists every count that is not the stated one, or for which none is stated.
 

@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from spd.datasets import mvtec
+from spd.datasets.checks import check
 from spd.datasets.masks import read_mask
 
 
@@ -28,6 +29,27 @@ def test_a_single_object_folder_gives_its_name(mvtec_folder):
 def test_masks_are_optional(mvtec_folder):
     shutil.rmtree(mvtec_folder / "felt" / "ground_truth")
     assert {row.mask for row in mvtec.read(mvtec_folder, objects=["felt"])} == {""}
+
+
+def test_masks_of_no_image_and_misplaced_images_are_noted(mvtec_folder):
+    assert "unused" not in mvtec.read(mvtec_folder).meta
+    truth = mvtec_folder / "felt/ground_truth"
+    (truth / "cut/000_mask.png").rename(truth / "cut/000_gt.png")  # another suffix
+    (mvtec_folder / "felt/test/hole/000.png").unlink()  # the mask's image is missing
+    shutil.copytree(mvtec_folder / "gear/ground_truth/cut", mvtec_folder / "gear/ground_truth/Cut")
+    shutil.copy(mvtec_folder / "gear/test/good/000.png", mvtec_folder / "gear/test/000.png")
+    manifest = mvtec.read(mvtec_folder)
+    unused = [
+        "felt/ground_truth/cut/000_gt.png",
+        "felt/ground_truth/hole/000_mask.png",
+        "gear/ground_truth/Cut/000.png",
+        "gear/ground_truth/Cut/001.png",
+        "gear/test/000.png",
+    ]
+    assert manifest.meta["unused"] == unused
+    found = check(manifest, progress=False).warnings
+    assert [finding.paths[0] for finding in found if finding.kind == "unused"] == unused
+    assert mvtec.read(mvtec_folder, objects=["gear"]).meta["unused"] == unused[2:]
 
 
 def test_other_files_do_not_count(mvtec_folder):

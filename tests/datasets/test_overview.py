@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from spd.datasets.manifest import make
-from spd.datasets.overview import FACTS, overview, require_stated, stated_counts
+from spd.datasets.overview import FACTS, overview, require_stated, stated_counts, totals
 
 
 def published(facts, setup):
@@ -66,6 +66,14 @@ def test_without_published_counts_stated_is_empty():
     assert list(table.columns) == ["dataset", "setup", "object", "split", "label", "found", "stated"]
     with pytest.raises(ValueError, match="no counts are published for mvtec in the setup 2cls_fewshot"):
         stated_counts("mvtec", "2cls_fewshot")
+
+
+def test_totals_in_a_line():
+    assert totals(overview(published("visa", "2cls_fewshot"), "visa")) == (
+        "9,621 normal (stated 9,621), 1,200 anomaly (stated 1,200)"
+    )
+    short = published("mvtec", "1cls").part(["grid"])
+    assert totals(overview(short)) == "285 normal (none stated), 57 anomaly (none stated)"
 
 
 def test_the_facts_are_consistent():

@@ -111,8 +111,28 @@ def test_from_archive_to_overview(workspace):
     assert (table["found"] == table["stated"]).all() and len(table) == 3 * 4
     totals = table.groupby(["setup", "label"])["found"].sum()
     assert all(totals[setup, "normal"] == NORMAL and totals[setup, "anomaly"] == ANOMALY for setup in SETUPS)
+    said = f"{NORMAL} normal (stated {NORMAL}), {ANOMALY} anomaly (stated {ANOMALY})"
+    assert [line.strip() for line in output.splitlines() if line.strip().startswith("VisA ")] == [
+        f"VisA {setup}: {said}" for setup in SETUPS
+    ]
     noted = (workspace / "results/tiny/manifests/visa/1cls.checks.txt").read_text()
     assert "1 accepted problem:\n  empty mask: candle/Data/Masks/Anomaly/000.png" in noted
+
+    # A path that is nowhere is refused with the nearest one, before anything is accepted.
+    failed, output = run(workspace, "dataset_overview", accept=["candle/Data/Mask/Anomaly/000.png"])
+    assert failed and "datasets.visa.accept: no image or mask in use has the path" in output, output
+    assert "candle/Data/Mask/Anomaly/000.png (did you mean candle/Data/Masks/Anomaly/000.png?)" in output
+
+    # Other published counts: the overview is made again, and nothing before it.
+    assert not run(workspace, "dataset_overview", accept=accept)[0]
+    facts = workspace / "project/spd/facts/visa_split_counts.csv"
+    published = facts.read_text()
+    facts.write_text(published.replace(f"1cls,candle,{SETUPS['1cls'][0]},", "1cls,candle,900,"))
+    assert facts.read_text() != published
+    failed, output = run(workspace, "dataset_overview", accept=accept)
+    assert failed and "candle: train normal: found 3, stated 900" in output, output
+    assert "\nmanifest " not in output
+    facts.write_text(published)
 
     # The archive is one image short of what is published: no table, and the difference is named.
     (workspace / "visa/candle/Data/Images/Normal/003.JPG").unlink()

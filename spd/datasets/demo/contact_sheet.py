@@ -38,6 +38,23 @@ def outlined(photograph: Photograph, zoom: int = 1) -> np.ndarray:
     return image
 
 
+def close_up(photograph: Photograph, most: float = 4.0) -> np.ndarray:
+    """The part of an image with all its defects, enlarged to the image's size (H, W, 3), `most` times at
+    most."""
+    rgb = _framed(photograph.image, 1)
+    height, width = rgb.shape[:2]
+    ys, xs = np.nonzero(photograph.classes)
+    room = 6  # pixels of surroundings
+    tall, wide = np.ptp(ys) + 1 + 2 * room, np.ptp(xs) + 1 + 2 * room
+    zoom = max(1.0, min(most, height / tall, width / wide))
+    y, x = (ys.min() + ys.max() + 1) / 2, (xs.min() + xs.max() + 1) / 2
+    top = min(max(y - height / zoom / 2, 0), height - height / zoom)
+    left = min(max(x - width / zoom / 2, 0), width - width / zoom)
+    box = (left, top, left + width / zoom, top + height / zoom)
+    image = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(image)
+
+
 def sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
     """Images of one size in rows, with white gaps."""
     height, width = rows[0][0].shape[:2]
@@ -51,7 +68,8 @@ def sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
 
 
 def part_sheet(part: Part, options: DemoOptions) -> np.ndarray:
-    """One row of normal images, then each defect kind twice: a row of first and a row of second examples."""
+    """One row of normal images, then each defect kind twice: a row of first and a row of second examples, and
+    the latter enlarged, without the outline."""
     if part.name in options.visa_objects:
         normal = [visa_photograph(part, options, "normal", i) for i in range(5)]
         shots = [visa_photograph(part, options, "anomaly", i) for i in range(options.visa_anomaly)]
@@ -61,6 +79,7 @@ def part_sheet(part: Part, options: DemoOptions) -> np.ndarray:
         found = {k: [mvtec_photograph(part, options, f"test/{k}", i) for i in range(2)] for k in part.defects}
     rows = [[_framed(shot.image, 1) for shot in normal]]
     rows += [[outlined(found[kind][i]) for kind in part.defects] for i in range(2)]
+    rows.append([close_up(found[kind][1]) for kind in part.defects])
     return sheet(rows)
 
 
