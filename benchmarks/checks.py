@@ -9,6 +9,7 @@ CPU time, the median of three runs over 200. The page cache is warm, so a slow d
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,7 @@ def main() -> None:
             f"| {options.images:,} {kind} | {size:.0f} | {whole:.0f} s | {cpu:.0f} s "
             f"| {checked / decoded:.2f} |"
         )
+        print(lines[-1], file=sys.stderr, flush=True)
     text = "\n".join(lines)
     print(f"<!-- begin checks -->\n{text}\n<!-- end checks -->")
     if options.write:

@@ -34,7 +34,12 @@ def read(
         for image in images_in(folder / name)
     ]
     if not rows:
-        found = f"it holds {len(tars)} tar files ({tars[0]}, ...), not yet unpacked" if tars else "none found"
+        found = "none found"
+        if tars:
+            found = f"but it holds {len(tars)} tar file{'s' * (len(tars) > 1)} not yet unpacked ({tars[0]}); "
+            found += (
+                "unpack one a class, or give ImageNet's tar of tars as `archive: {file: ..., nested: true}`"
+            )
         raise ValueError(f"{folder}: expected <class>/ folders with images, {found}")
     return make(
         rows, root, mask_threshold, objects=objects, where=str(root), reader="class_folders", setup=setup

@@ -25,7 +25,7 @@ def test_the_error_says_what_was_found(folder, tmp_path):
         class_folders.read(folder / "train" / "n01" / "n01_0.JPEG")
     (tmp_path / "tars").mkdir()
     (tmp_path / "tars" / "n01.tar").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"1 tar files \(n01\.tar, \.\.\.\), not yet unpacked"):
+    with pytest.raises(ValueError, match=r"1 tar file not yet unpacked \(n01\.tar\); .*nested: true"):
         class_folders.read(tmp_path / "tars")
     with pytest.raises(ValueError, match="no such folder"):
         class_folders.read(tmp_path / "nothing")
