@@ -25,17 +25,18 @@ from spd.datasets.demo.jpeg import encode_jpeg
 from spd.datasets.demo.options import DemoOptions
 from spd.datasets.demo.parts import PARTS
 from spd.datasets.demo.png import encode_png
+from spd.provenance import file_sha256
 
 JOBS = {"visa.tar": write_visa, "mvtec.tar.xz": write_mvtec, "classes.tar": write_classes}
 
 
-def job(path: Path) -> tuple[str, float, int]:
-    """Draws one archive: its name, the CPU seconds it took, its bytes."""
+def job(path: Path) -> tuple[str, float, int, str]:
+    """Draws one archive: its name, the CPU seconds it took, its bytes and their SHA-256."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     JOBS[path.name](path, DemoOptions())
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return path.name, cpu, path.stat().st_size
+    return path.name, cpu, path.stat().st_size, file_sha256(path)
 
 
 def seconds(action: Callable[[np.ndarray], object], images: list[np.ndarray]) -> float:
@@ -76,8 +77,10 @@ def main() -> None:
         lambda i: pillow(i, "JPEG", quality=92, subsampling=0), images
     )
     png = seconds(encode_png, images) / seconds(lambda i: pillow(i, "PNG"), images)
-    lines = ["| archive | CPU s | MB |", "|---|---|---|"]
-    lines += [f"| {name} | {cpu:.1f} | {size / 1e6:.1f} |" for name, cpu, size in jobs]
+    lines = ["| archive | CPU s | MB | SHA-256 |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {cpu:.1f} | {size / 1e6:.1f} | {sha256[:16]}... |" for name, cpu, size, sha256 in jobs
+    ]
     lines += [
         "",
         f"All three in two processes: {wall:.0f} s. Time relative to Pillow's encoder: JPEG {jpeg:.0f}, "
