@@ -1,5 +1,7 @@
 """The demo is neither trivial nor hopeless: what random weights see, and what real ones add."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from spd.backbones.architectures import build
 from spd.backbones.imports import LITE0, lite0_to_timm
 from spd.backbones.stages import StageNetwork, stage_names
+from spd.config import load
 from spd.datasets.demo.archives import mvtec_photograph
 from spd.datasets.demo.options import DemoOptions
 from spd.datasets.demo.parts import PARTS
@@ -60,3 +63,16 @@ def test_real_weights_are_clearly_better_than_random_ones(weave):
     real = random_weights(LITE0)
     real.load_state_dict({k: v for k, v in lite0_to_timm(state).items() if not k.startswith("classifier.")})
     assert au_roc(real, 1, weave) > au_roc(random_weights(LITE0), 1, weave) + 0.1
+
+
+def test_the_documented_difficulty_is_of_the_demos_own_backbone_and_as_asked():
+    """docs/data-demo.md, as benchmarks/demo_difficulty.py wrote it."""
+    root = Path(__file__).resolve().parents[3]
+    section = (root / "docs/data-demo.md").read_text().split("<!-- begin difficulty -->")[1]
+    head, _, *rows = section.split("<!-- end difficulty -->")[0].strip().splitlines()
+    narrow = load(root / "config.yaml", {"preset": "demo"}).backbones["resnet50"].architecture
+    assert f"| {narrow} random |" in head
+    found = {row.split("|")[1].strip(): [float(cell) for cell in row.split("|")[2:5]] for row in rows}
+    assert list(found) == list(PARTS)
+    assert sum(max(random, small) < 95 for random, small, _ in found.values()) > len(found) / 2
+    assert all(real > random + 10 for random, _, real in found.values())
