@@ -211,3 +211,22 @@ def test_what_a_run_wrote_verifies_until_it_is_altered(tmp_path, sound, monkeypa
         line.split(": ")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("altered")
     }
     assert named == {str(manifest), TARGET}
+
+
+def test_no_secret_of_the_environment_reaches_results_or_logs(tmp_path):
+    secret = "hunter2-e5c1a7d0"
+    status, output = run(
+        tmp_path,
+        environment={
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "GITHUB_TOKEN": secret,
+            "MLFLOW_TRACKING_PASSWORD": secret,
+            "MLFLOW_TRACKING_URI": f"https://me:{secret}@example.com",
+        },
+    )
+    assert status == 0, output
+    assert secret not in output
+    holding = [
+        path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+    assert holding == []
