@@ -89,3 +89,23 @@ def test_cancel_takes_only_this_folders_jobs_and_waits(tmp_path):
         "sleep 2",
         "sleep 2",
     ]
+
+
+def test_a_step_waits_while_slurmctld_is_away(tmp_path):
+    command(tmp_path, "sleep", "")
+    up = (
+        f"[ $(grep -c ^scontrol {tmp_path}/calls.txt) -ge 3 ] && echo 'Slurmctld(primary) at c is UP' && exit"
+    )
+    command(tmp_path, "scontrol", f"{up}\necho 'Slurmctld(primary) at c is DOWN'; exit 1")
+    command(tmp_path, "srun", "cat; exit 3")
+    wrapper = REPOSITORY / "slurm/bin/srun"
+    path = f"{wrapper.parent}{os.pathsep}{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [wrapper, "-n1", "sh"],
+        input="a script",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path},
+    )
+    assert (done.returncode, done.stdout) == (3, "a script")
+    assert calls(tmp_path) == ["scontrol ping", "sleep 10"] * 2 + ["scontrol ping", "srun -n1 sh"]
