@@ -43,6 +43,7 @@ include: "rules/tables.smk"
 include: "rules/pictures.smk"
 include: "rules/tracking.smk"
 include: "rules/studies.smk"
+include: "rules/plan.smk"
 
 
 localrules:
@@ -61,6 +62,7 @@ rule all:
 onstart:
     if workflow.is_main_process:
         held = hold_results()
+        check_before_submission()
     for name in used_datasets():
         if experiment.datasets[name].notice:
             print(f"Note: {experiment.datasets[name].notice}", flush=True)

@@ -22,6 +22,7 @@ from spd.features.options import FeatureOptions
 from spd.images.options import GeometryOptions
 from spd.methods.options import Recipe, SPDOptions
 from spd.options import Options
+from spd.planning.options import PlanOptions
 from spd.report.options import TableOptions
 from spd.twoclass.options import ClassifierOptions, FewShotOptions, UNetOptions
 
@@ -167,6 +168,8 @@ class Config(Options):
     """The preset in force; outputs lie under results/<preset>/."""
     compute: ComputeOptions = ComputeOptions()
     """What the machine may use."""
+    plan: PlanOptions = PlanOptions()
+    """What the target `plan` reckons with."""
     demo_data: DemoOptions = DemoOptions()
     """The generated archives of presets demo and tiny."""
     datasets: dict[Name, DatasetOptions]

@@ -28,6 +28,7 @@ DISTINCT = (
     "tables.*.rows",
     "tables.*.metrics",
     "fewshot.shots",
+    "plan.gpus",
 )
 
 TAKEN = (

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from spd.disk import IMAGENET
 from spd.methods.build import build
 from spd.methods.options import (
     MoCoRecipe,
@@ -31,8 +32,6 @@ from spd.methods.options import (
 from spd.views.options import ViewsOptions
 from spd.views.views import apply, draw
 
-IMAGENET = 1_281_167
-"""Training images of ImageNet-1k."""
 CLASSES = 1000
 BANDWIDTH_SHARE = 0.6
 """Share of a GPU's memory bandwidth that batched elementwise operations reach. An assumption of ours."""

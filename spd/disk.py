@@ -6,19 +6,19 @@ prints the bytes of each stage and the peak. Image counts are the publications' 
 """
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
-from spd.backbones.architectures import build
-from spd.backbones.stages import StageNetwork
 from spd.config import Config, load
-from spd.cost import IMAGENET
+from spd.datasets.manifest import read
 from spd.datasets.overview import stated_counts
 from spd.images.options import GeometryOptions
+
+IMAGENET = 1_281_167
+"""Training images of ImageNet-1k."""
 
 
 class Images(NamedTuple):
@@ -60,7 +60,8 @@ def feature_bytes(
     images: Images, architecture: str, stages: tuple[str, ...], geometry: GeometryOptions
 ) -> int:
     """Stage maps of one object in float32, without the file's header."""
-    return (images.train + images.test) * 4 * _values(architecture, tuple(stages), _size(geometry))
+    shapes = stage_shapes(architecture, tuple(stages), _size(geometry)).values()
+    return (images.train + images.test) * 4 * sum(math.prod(shape) for shape in shapes)
 
 
 def map_bytes(images: Images, geometry: GeometryOptions) -> int:
@@ -91,9 +92,9 @@ def disk(experiment: Config, counts: Counts) -> Disk:
                     place = (dataset, table.setup, name)
                     caches[place] = sum(cache_bytes(images, geometry) for images in objects.values())
                     for row in table.rows:
-                        architecture, stages = _network(experiment, row)
+                        architecture, stages = network(experiment, row)
                         for seed in experiment.pretrainings[row].seeds:
-                            backbones[row, seed] = _parameter_bytes(architecture)
+                            backbones[row, seed] = parameter_bytes(architecture)
                             if not table.detector:
                                 continue
                             files = [
@@ -141,7 +142,26 @@ def published(experiment: Config) -> Counts:
             if entry.objects is None or name in entry.objects
         }
 
-    return counts
+    return lru_cache(counts)
+
+
+def counted(folder: Path, otherwise: Counts) -> Counts:
+    """Counts of the manifests <folder>/<data set>/<setup>.csv, and of `otherwise` for those not yet made."""
+
+    def counts(dataset: str, setup: str) -> Mapping[str, Images]:
+        path = folder / dataset / f"{setup}.csv"
+        if not path.exists():
+            return otherwise(dataset, setup)
+        manifest = read(path)
+        masked = set(manifest.rows.loc[manifest.rows["mask"] != "", "object"])
+        return {
+            row.object: Images(
+                row.train_normal + row.train_anomaly, row.test_normal + row.test_anomaly, row.object in masked
+            )
+            for row in manifest.counts().itertuples(index=False)
+        }
+
+    return lru_cache(counts)
 
 
 def _size(geometry: GeometryOptions) -> tuple[int, int]:
@@ -151,7 +171,8 @@ def _size(geometry: GeometryOptions) -> tuple[int, int]:
     return side, side
 
 
-def _network(experiment: Config, row: str) -> tuple[str, tuple[str, ...]]:
+def network(experiment: Config, row: str) -> tuple[str, tuple[str, ...]]:
+    """Architecture of a pre-training, and the stages that detectors read of it."""
     pretraining = experiment.pretrainings[row]
     if pretraining.source is not None:
         return pretraining.source.architecture, tuple(pretraining.source.stages)
@@ -165,15 +186,27 @@ def _used(experiment: Config, dataset: str) -> bool:
 
 
 @lru_cache
-def _values(architecture: str, stages: tuple[str, ...], size: tuple[int, int]) -> int:
-    """Feature values of one image, found by running the network without numbers."""
+def stage_shapes(
+    architecture: str, stages: tuple[str, ...], size: tuple[int, int]
+) -> dict[str, tuple[int, int, int]]:
+    """Stage -> (C, h, w) of one image's maps, shallow to deep, by running the network without numbers."""
+    import torch  # here and below: what asks for files alone starts without it
+
+    from spd.backbones.architectures import build
+    from spd.backbones.stages import StageNetwork
+
     with torch.device("meta"), torch.inference_mode():
-        network = StageNetwork(build(architecture), stages, image_size=size).eval()
-        return sum(maps.numel() for maps in network(torch.empty(1, 3, *size)).values())
+        staged = StageNetwork(build(architecture), stages, image_size=size).eval()
+        return {name: tuple(maps.shape[1:]) for name, maps in staged(torch.empty(1, 3, *size)).items()}
 
 
 @lru_cache
-def _parameter_bytes(architecture: str) -> int:
+def parameter_bytes(architecture: str) -> int:
+    """Bytes of a backbone's tensors."""
+    import torch
+
+    from spd.backbones.architectures import build
+
     with torch.device("meta"):
         state = build(architecture).state_dict()
     return sum(tensor.numel() * tensor.element_size() for tensor in state.values())

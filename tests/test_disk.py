@@ -10,7 +10,7 @@ from spd import disk
 from spd.backbones.architectures import build
 from spd.backbones.files import export
 from spd.config import load
-from spd.datasets.manifest import make
+from spd.datasets.manifest import make, write
 from spd.detectors.options import PaDiMOptions
 from spd.disk import Disk, Images, cache_bytes, feature_bytes, map_bytes
 from spd.evaluation import evaluate
@@ -49,7 +49,7 @@ def test_equals_the_files_that_are_written(tmp_path):
         (cache, cache_bytes(images, GEOMETRY)),
         (features, feature_bytes(images, ARCHITECTURE, STAGES, GEOMETRY)),
         (tmp_path / "maps", map_bytes(images, GEOMETRY)),
-        (backbone, disk._parameter_bytes(ARCHITECTURE)),
+        (backbone, disk.parameter_bytes(ARCHITECTURE)),
     ):
         assert 0 <= path.stat().st_size - predicted < 30_000, path.name  # the header
 
@@ -82,3 +82,17 @@ def test_unknown_counts_and_sizes_are_named():
         disk.published(load(CONFIG, {"preset": "demo"}))("visa", "1cls")
     with pytest.raises(ValueError, match="has no size of its own"):
         cache_bytes(Images(1, 1), GeometryOptions(resize=64, mode="short"))
+
+
+def test_counts_of_a_manifest_replace_those_of_the_publication(tmp_path):
+    rows = [("nut", "train", "normal", "", f"{i}.png", "") for i in range(7)]
+    rows += [
+        ("nut", "test", "anomaly", "hole", "a.png", "a_mask.png"),
+        ("nut", "test", "normal", "", "b.png", ""),
+    ]
+    rows += [("bolt", "train", "normal", "", "c.png", ""), ("bolt", "test", "anomaly", "bent", "d.png", "")]
+    (tmp_path / "visa").mkdir()
+    write(make(rows, tmp_path, 127), tmp_path / "visa/1cls.csv")
+    counts = disk.counted(tmp_path, lambda *_: {"candle": Images(1, 2)})
+    assert counts("visa", "1cls") == {"bolt": Images(1, 1, masks=False), "nut": Images(7, 2)}
+    assert counts("mvtec", "1cls") == {"candle": Images(1, 2)}

@@ -287,6 +287,20 @@ def test_a_data_folder_may_be_read_only(cases):
     assert len(before) > 50 and before == after
 
 
+def refused(workspace, tools):
+    run = workspace.start(overlay={"compute": {"gpus": 3, "device": "cpu"}})
+    return run.wait(), run, tools["shell"]("squeue", "--noheader", "--format=%Z")
+
+
+def test_what_the_cluster_lacks_is_listed_before_anything_is_submitted(cases):
+    status, run, queue = cases("refused")
+    said = run.said().partition("Nothing was submitted")[2]
+    assert status != 0 and run.jobs() == [] and str(run.folder) not in queue.split()
+    assert re.search(r"detect: Invalid partition.*-p nowhere", said, re.IGNORECASE)
+    assert re.search(r"pretrain: Requested node configuration is not available.*--gpus=a100:3", said)
+    assert "the cluster has: " in said and "gpu: 16 CPUs" in said
+
+
 WITHOUT_GPUS = {r"\n    gpu_model: [^\n]*": ""}
 CASES = {
     "time_limit": (time_limit, WITHOUT_GPUS),
@@ -298,4 +312,5 @@ CASES = {
     "interrupted": (interrupted, WITHOUT_GPUS),
     "killed": (killed, WITHOUT_GPUS),
     "read_only": (read_only, {}),
+    "refused": (refused, {r"slurm_partition: cpu": "slurm_partition: nowhere"}),
 }

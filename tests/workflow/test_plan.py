@@ -19,6 +19,20 @@ def test_paper_needs_neither_gpu_nor_archive_for_its_plan(workspace, jobs):
     assert {path.name for path in workspace.folder.iterdir()} <= {".snakemake", "mine.yaml"}
 
 
+def test_plan_prints_the_graphs_jobs_and_leaves_nothing_but_its_log(workspace, jobs):
+    planned = jobs(workspace.plan(config={}))
+    done = workspace.snakemake("plan", config={})
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"^\| (\w+) \| ([\d,]+) \| ([\d,]+) \|", done.stdout, re.MULTILINE)
+    assert {stage: (int(count), int(left)) for stage, count, left in rows} == {
+        stage: (count, count) for stage, count in planned.items()
+    }
+    assert "wall time" in done.stdout and "peak disk" in done.stdout
+    files = [path for path in (workspace.folder / "results").rglob("*") if path.is_file()]
+    assert [path.name for path in files] == ["plan.log"]
+    assert files[0].read_text().strip() in done.stdout
+
+
 def test_one_table_alone_trains_its_own_rows(workspace, overlay):
     planned = workspace.planned("custom", config=overlay())
     assert (planned["pretrain"], planned["import_backbone"], planned["detect"]) == (1, 1, 2)

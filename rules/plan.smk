@@ -1,0 +1,12 @@
+"""What the whole experiment would take; nothing is run and nothing is kept but this log."""
+
+
+rule plan:
+    """Jobs a stage, GPU-hours, wall time for G GPUs, peak disk and price, before anything runs."""
+    log:
+        f"{RESULTS}/logs/plan.log",
+    localrule: True
+    params:
+        snakefile=str(HERE / "Snakefile"),
+    script:
+        "../workflow_scripts/plan.py"
