@@ -43,8 +43,10 @@ test-tools: ## Install what some tests drive, as root on Debian: Chromium (page)
 	@{ command -v chromium && command -v chromedriver && command -v pdflatex && command -v faketime; } >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_TOOLS) >/dev/null; }
 
+# The shell ends Slurm's daemons where pytest itself was killed.
 test-slurm: $(VENV)/.test ## The profile slurm/ on a real two-node Slurm on this machine (root, Debian)
-	SPD_TEST_SLURM=yes $(BIN)/python -m pytest tests/slurm
+	@export LAB=$$(mktemp -d)/lab; trap 'tests/slurm/lab.sh stop' EXIT; trap 'exit 1' INT TERM; \
+	  SPD_TEST_SLURM=yes $(BIN)/python -m pytest tests/slurm --durations=15
 
 test-mlflow-server: $(VENV)/.test ## 16 jobs log live to an MLflow server on PostgreSQL (root, Debian); result in docs/mlflow.md
 	@test -d /usr/lib/postgresql || apt-get install -y -qq --no-install-recommends postgresql >/dev/null

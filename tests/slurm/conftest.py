@@ -142,15 +142,17 @@ def job(number):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    environment = {**os.environ, "LAB": str(tmp_path_factory.mktemp("lab"))}
+    environment = {"LAB": str(tmp_path_factory.mktemp("lab")), **os.environ}
     environment |= {"CPUS": "16", "MEM_MB": "32000", "GPUS": "1"}
 
     def call(word):
         return shell(str(HERE / "lab.sh"), word, env=environment)
 
-    call("start")
-    yield call
-    call("stop")
+    try:
+        call("start")
+        yield call
+    finally:
+        call("stop")
 
 
 @pytest.fixture(scope="session")

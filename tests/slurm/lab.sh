@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A real Slurm of two nodes with fake GPUs on one machine, for tests: no systemd, no cgroups.
 #
-#   lab.sh install     Slurm from Debian packages, where it is missing
+#   lab.sh install     Slurm from Debian packages, where it is missing; fails where it cannot be had, and where
+#                      the machine has a Slurm of its own
 #   lab.sh start       install what is missing (Debian packages), write the configuration, start
 #   lab.sh stop        end every daemon that was started here, remove the configuration
 #   lab.sh away        end slurmctld, as when its machine is down;  lab.sh back  starts it again
@@ -42,6 +43,8 @@ stop() {
     [ -z "$(daemons)" ] && break
     sleep 0.1
   done
+  running=$(daemons)
+  if [ -n "$running" ]; then kill -9 $running 2>/dev/null || true; fi
   rm -rf "$LAB"
   local file
   for file in slurm.conf gres.conf slurmdbd.conf; do
@@ -177,11 +180,23 @@ C
   sacctmgr --immediate add user "$(id -un)" account=lab >/dev/null
 }
 
-start() {
+refuse_beside_another() {
   if [ -f "$CONF/slurm.conf" ] && ! ours "$CONF/slurm.conf"; then
     echo "$CONF/slurm.conf exists and was not written here: this machine has a Slurm of its own" >&2
     exit 1
   fi
+}
+
+stop_left_over() { # of a run that was killed, whatever its LAB was
+  local old
+  ours "$CONF/slurm.conf" || return 0
+  old=$(sed -n 's|^StateSaveLocation=\(.*\)/state$|\1|p' "$CONF/slurm.conf")
+  LAB=$old "$0" stop
+}
+
+start() {
+  refuse_beside_another
+  stop_left_over
   stop
   install_packages
   mkdir -p "$CONF" "$LAB"/{run,log,state,spool,munge,munge-run}
@@ -203,6 +218,7 @@ start() {
   if [ "$up" != "$NODES" ]; then
     echo "the nodes did not come up:" >&2
     tail -n 20 "$LAB"/log/*.log >&2
+    stop
     exit 1
   fi
   echo "Slurm is up: $NODES nodes, each $CPUS CPUs, $MEM_MB MB and $GPUS GPUs by its own count"
@@ -210,9 +226,12 @@ start() {
 
 case ${1:-} in
   start) start ;;
-  install) install_packages ;;
+  install)
+    refuse_beside_another
+    install_packages
+    ;;
   stop) stop ;;
   away) kill "$(cat "$LAB/run/slurmctld.pid")" ;;
   back) slurmctld -f "$CONF/slurm.conf" ;;
-  *) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
