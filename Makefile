@@ -63,9 +63,10 @@ lint: $(VENV)/.test ## Check formatting and style
 
 ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
 	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 2; }
-	@echo "MLflow, charts of the detectors' runs (Ctrl-C ends it):"
+	@echo "MLflow, charts of the detectors' runs. Open this in some ten seconds (Ctrl-C ends the server):"
 	@echo "  http://127.0.0.1:$(PORT)$$($(BIN)/python -c 'import json; print(json.load(open("results/$(PRESET)/mlflow/synced.json")).get("open", ""))')"
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
+	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING PYTHONWARNINGS=ignore $(BIN)/mlflow server \
+	  --host 127.0.0.1 --port $(PORT) --workers 2 --uvicorn-opts=--log-level=warning \
 	  --backend-store-uri sqlite:///$(CURDIR)/results/$(PRESET)/mlflow/mlflow.db
 
 docs: $(VENV)/.docs ## Build the documentation into build/docs; a warning is an error

@@ -26,8 +26,8 @@ from spd.verify import hash_list, write_hashes
 ECHO_SECONDS = 10
 TAIL_LINES = 8
 REASON_LINES = 40
-NOT_BEGUN = re.compile(r"\| 0/\d+ \[")
-"""In a progress bar that has just been drawn, and says nothing yet."""
+UNTOLD = re.compile(r"\| 0/\d+ \[|\{\"")
+"""In a line that is for the log alone: a progress bar that has just been drawn, or a report as JSON."""
 
 
 class _Log(io.TextIOBase):
@@ -47,7 +47,7 @@ class _Log(io.TextIOBase):
         self.line = next(
             (part for part in reversed(text.replace("\r", "\n").split("\n")) if part.strip()), self.line
         )
-        if self.line and time.monotonic() - self.echoed > ECHO_SECONDS and not NOT_BEGUN.search(self.line):
+        if self.line and time.monotonic() - self.echoed > ECHO_SECONDS and not UNTOLD.search(self.line):
             self.say(self.line.strip())
         return length
 
