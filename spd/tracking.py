@@ -209,10 +209,10 @@ def _measured(beside: Beside) -> dict[str, float]:
 
     seconds, cpu = number("s"), number("cpu_time")
     found = {
-        "job/seconds": seconds,
-        "job/peak_memory_mib": number("max_rss"),
-        "job/cpu_hours": None if cpu is None else cpu / 3600,
-        "job/gpu_hours": None if seconds is None else seconds * beside.gpus / 3600,
+        "usage/seconds": seconds,
+        "usage/peak_memory_mib": number("max_rss"),
+        "usage/cpu_hours": None if cpu is None else cpu / 3600,
+        "usage/gpu_hours": None if seconds is None else seconds * beside.gpus / 3600,
     }
     return {name: value for name, value in found.items() if value is not None}
 
