@@ -131,7 +131,8 @@ def test_a_run_shows_what_its_job_cost_and_which_tables_show_it(store, tmp_path)
     assert synced().created == 1
     assert synced().unchanged == 1
     client, (run,) = runs(store, "cost")
-    expected = {"usage/seconds": 1800, "usage/peak_memory_mib": 2048.5, "usage/cpu_hours": 2, "usage/gpu_hours": 2}
+    expected = {"seconds": 1800, "peak_memory_mib": 2048.5, "cpu_hours": 2, "gpu_hours": 2}
+    expected = {f"usage/{name}": value for name, value in expected.items()}
     assert expected.items() <= run.data.metrics.items()
     assert run.data.tags["spd.slurm_job"] == "4711"
     assert run.data.tags["spd.tables"] == "padim_1class, ablation"
