@@ -240,6 +240,11 @@ def report(mechanism_results: Path = mechanism.RESULTS, continued_results: Path 
     _continued(runs.load(continued_results))
 
 
+def _with_common_seeds(groups: Groups, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs that can be compared: a study that goes on may have one run of a pair alone."""
+    return [(a, b) for a, b in pairs if groups.get(a, {}).keys() & groups.get(b, {}).keys()]
+
+
 def _mechanism(results: list[Run]) -> None:
     studies = {"grid": mechanism.GRID, "shared": mechanism.SHARED, "why": mechanism.WHY}
     names, current = {}, {}
@@ -256,7 +261,7 @@ def _mechanism(results: list[Run]) -> None:
         study: [(name, f"{name.split(',')[0]}, eta 0") for name in listed if not name.endswith("eta 0")]
         for study, listed in names.items()
     }
-    pairs = {study: [pair for pair in found if set(pair) <= groups.keys()] for study, found in pairs.items()}
+    pairs = {study: _with_common_seeds(groups, found) for study, found in pairs.items()}
     in_grid = {name: groups[name] for name in names["grid"] if name in groups}
     put("means", [f"Images: {rows[0]['images']}.", "", *means(in_grid, MEASURES, 3)])
     put("differences", differences(groups, pairs["grid"], MEASURES, 3))
@@ -284,10 +289,12 @@ def _continued(results: list[Run]) -> None:
         given = next(iter(groups[start].values()))
         groups[start] = {row["seed"]: given for row in rows}
     base = {name: continued.without_spd(name) for name in groups if "SPD" in name}
-    pairs = [(name, other) for name, other in base.items() if other in groups]
-    against_start = [(name, start) for name in groups if name != start and start in groups]
-    put("continued-differences", differences(groups, pairs, [*JUDGED, *SEEN], 1))
+    pairs = _with_common_seeds(groups, list(base.items()))
+    against_start = _with_common_seeds(groups, [(name, start) for name in groups if name != start])
+    picture = DOCS / "images" / "continued.png"
+    drawn = ["", f"![Paired differences with intervals](images/{picture.name})"] if pairs else []
+    put("continued-differences", [*differences(groups, pairs, [*JUDGED, *SEEN], 1), *drawn])
     put("continued-start", differences(groups, against_start, JUDGED, 1))
     put("continued-stages", differences(groups, pairs, stages, 1))
     if pairs:
-        plot(groups, pairs, JUDGED, DOCS / "images" / "continued.png")
+        plot(groups, pairs, JUDGED, picture)

@@ -46,6 +46,8 @@ def test_means_and_paired_differences_are_on_the_page(page, tmp_path):
     for seed in (0, 1, 2):
         for eta, r in ((0.0, 1 + seed), (0.1, 1.5 + seed + 0.01 * seed)):
             runs.add(tmp_path / "m.jsonl", simclr(eta, seed, r))
+    runs.add(tmp_path / "c.jsonl", judged_run("SimSiam", 0, 0.5))
+    runs.add(tmp_path / "c.jsonl", judged_run("SimSiam + SPD", 1, 0.5))  # its pair has not run yet
     for seed in (0, 1):
         values = {"SimCLR": 0.5 + seed / 10, "SimCLR + SPD": 0.6, "SimCLR + SPD, eta 1": 0.7}
         for name, value in (values if seed else {"ImageNet weights": 0.8, **values}).items():
@@ -58,6 +60,7 @@ def test_means_and_paired_differences_are_on_the_page(page, tmp_path):
     assert "| ImageNet weights | 80.0 | 80.0 | 80.0 | 80.0 | - | 1 |" in text and "| SimCLR | 55.0 |" in text
     assert "| SimCLR + SPD | SimCLR | +5.0 [" in text and "| SimCLR + SPD, eta 1 | SimCLR | +15.0 [" in text
     assert "| SimCLR + SPD | ImageNet weights | **-20.0 [-20.0, -20.0]** |" in text
+    assert "| SimSiam + SPD | 50.0 |" in text and "| SimSiam + SPD | SimSiam |" not in text
     assert len((tmp_path / "mechanism-runs.csv").read_text().splitlines()) == 7
     assert (tmp_path / "images" / "mechanism.png").stat().st_size > 1000
 
