@@ -24,7 +24,6 @@ from spd.detectors.coreset import squared_distance
 from spd.detectors.threads import use_torch_threads
 
 _ROWS = 256  # queries of one filter product
-_NARROW = 256  # channels below which `auto` prefers faiss on a CPU
 _SPARE = 8  # more neighbours than asked for, from faiss, against its float32 rounding
 _SCANNED = 64  # products compared at once
 
@@ -89,27 +88,18 @@ def _refine(products, queries, bank, e, r, shift, distances, indices):
 
 @numba.njit(cache=True, parallel=True)
 def _exact(queries, bank, proposed, distances, indices):
-    """Orders each query's proposals by canonical distance, then index, and keeps the first k."""
+    """The k nearest of each query's proposals (Q, P), P >= k."""
     k = distances.shape[1]
     for i in numba.prange(proposed.shape[0]):
-        count = proposed.shape[1]
-        values = np.empty(count)
-        for c in range(count):
-            values[c] = squared_distance(queries[i], bank[proposed[i, c]])
-        taken = np.zeros(count, np.bool_)
-        for rank in range(k):
-            best = -1
-            for c in range(count):
-                if taken[c]:
-                    continue
-                if (
-                    best < 0
-                    or values[c] < values[best]
-                    or (values[c] == values[best] and proposed[i, c] < proposed[i, best])
-                ):
-                    best = c
-            taken[best] = True
-            distances[i, rank], indices[i, rank] = values[best], proposed[i, best]
+        best, where = distances[i], indices[i]
+        best[:] = np.inf
+        where[:] = bank.shape[0]
+        for j in proposed[i]:
+            if surely_beyond(queries[i], bank[j], best[k - 1]):
+                continue
+            distance = squared_distance(queries[i], bank[j])
+            if distance < best[k - 1] or (distance == best[k - 1] and j < where[k - 1]):
+                _insert(best, where, distance, j)
 
 
 class Neighbours:
@@ -124,12 +114,8 @@ class Neighbours:
         self.device = torch.device(device)
         self.index = None
         if search == "auto":
-            # On a CPU faiss is faster than our filter in float32, and than any filter on few channels, where
-            # the scan beside the product is what costs (benchmarks/knn.py).
-            narrow = self.bank.shape[1] < _NARROW
-            slow = self.device.type == "cpu" and (
-                narrow or filter_dtype(filter, self.device) == torch.float32
-            )
+            # On a CPU faiss is faster than our filter in float32 (benchmarks/knn.py).
+            slow = self.device.type == "cpu" and filter_dtype(filter, self.device) == torch.float32
             search = "faiss" if slow and find_spec("faiss") else "torch"
         if search == "faiss":
             try:

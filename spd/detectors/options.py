@@ -101,8 +101,7 @@ class PatchCoreOptions(MapOptions):
     """Squared distances as scores (official, faiss's IndexFlatL2) or their roots (anomalib)."""
     search: Literal["auto", "torch", "faiss"] = "auto"
     """Library of the nearest-neighbour search. Distances are recomputed exactly, so answers agree.
-    `auto`: torch, but faiss on a CPU where it is installed and the filter is float32 or the patches have
-    fewer than 256 channels."""
+    `auto`: torch, but faiss on a CPU where it is installed and the filter is float32."""
     filter: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the products that rule candidates out; what is left is computed in float64, so results
     do not depend on it. `auto`: bfloat16 where the processor multiplies it natively and it was seen to

@@ -62,4 +62,3 @@ def test_auto_takes_the_faster_library():
     bank = np.random.default_rng(0).normal(size=(20, 300)).astype(np.float32)
     assert Neighbours(bank, filter="bfloat16").index is None
     assert Neighbours(bank, filter="float32").index is not None
-    assert Neighbours(bank[:, :200], filter="bfloat16").index is not None

@@ -123,6 +123,21 @@ def test_changed_detector_option_refits_and_extracts_nothing(built, overlay):
     }
 
 
+def test_features_are_deleted_once_they_are_read_where_the_config_says_so(copied, overlay):
+    results = copied.folder / "results" / "tiny"
+    features = next((results / "features" / "mine").rglob("lite0_random-seed0.safetensors"))
+    cell = next((results / "cells" / "mine").rglob("lite0_random-seed0.json"))
+    before = {key: value for key, value in json.loads(cell.read_text()).items() if key != "provenance"}
+    features.unlink()
+    cell.unlink()
+    target = str(cell.relative_to(copied.folder))
+    done = copied.snakemake(target, config=overlay(compute={"keep_features": False}))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not features.exists()
+    after = json.loads(cell.read_text())
+    assert {key: value for key, value in after.items() if key != "provenance"} == before
+
+
 def test_one_table_alone(built):
     one = built.copy("one")
     shutil.rmtree(one.folder / "results/tiny/tables")
