@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spd.detectors.threads import one_thread_each
+
 _EPSILON32 = 2.0**-24
 
 
@@ -192,23 +194,26 @@ class Pyramid:
         size = self.n * (2 * self.n + 2 * t) if dual else width * (2 * self.n + 2 * t + width)
         limit = tolerance
 
+        def one(ranges, limit: float) -> tuple[int, float]:
+            again = 0
+            try:
+                squared, cancellation = solve(tests, ranges)
+                # 4: seen to bound the constant on real and synthetic features (tests, docs/detectors.md).
+                estimate = 4 * _EPSILON32 * cancellation
+            except torch.linalg.LinAlgError:  # float32 lost positive definiteness
+                estimate = float("inf")
+            if not estimate <= limit:
+                again = ranges[-1][1] - ranges[-1][0]
+                squared, cancellation = solve(tests, ranges, torch.float64)
+                estimate = 4 * 2.0**-53 * cancellation
+            native = torch.as_tensor(self.levels[-1].native[ranges[-1][0] : ranges[-1][1]])
+            result[:, native] = squared.T.float()
+            return again, estimate
+
         def run(limit: float) -> tuple[int, float]:
-            again, worst = 0, 0.0
-            for ranges in self.blocks(block_bytes, 4.0 * size):
-                try:
-                    squared, cancellation = solve(tests, ranges)
-                    # 4: seen to bound the constant on real and synthetic features (tests, docs/detectors.md).
-                    estimate = 4 * _EPSILON32 * cancellation
-                except torch.linalg.LinAlgError:  # float32 lost positive definiteness
-                    estimate = float("inf")
-                if not estimate <= limit:
-                    again += ranges[-1][1] - ranges[-1][0]
-                    squared, cancellation = solve(tests, ranges, torch.float64)
-                    estimate = 4 * 2.0**-53 * cancellation
-                worst = max(worst, estimate)
-                native = torch.as_tensor(self.levels[-1].native[ranges[-1][0] : ranges[-1][1]])
-                result[:, native] = squared.T.float()
-            return again, worst
+            blocks = list(self.blocks(block_bytes, 4.0 * size))
+            found = one_thread_each(lambda ranges: one(ranges, limit), blocks, result.device)
+            return sum(again for again, _ in found), max((worst for _, worst in found), default=0.0)
 
         again, worst = run(limit)
         error = self._measure(result, tests, samples)

@@ -131,9 +131,9 @@ class Neighbours:
                 self.index = faiss.index_cpu_to_gpu(
                     faiss.StandardGpuResources(), self.device.index or 0, self.index
                 )
-            # Centred, as every search here: float32 rounding grows with the norms.
-            self._mean = self.bank.mean(0, dtype=np.float64)
-            self.index.add(self._centred(self.bank))
+            # Centred, as every search here: float32 rounding grows with the norms. Any centre will do.
+            self._centre = self.bank.mean(0, dtype=np.float64).astype(np.float32)
+            self.index.add(self.bank - self._centre)
         else:
             self._mean = self.bank.mean(0, dtype=np.float64)
             self._dtype = filter_dtype(filter, self.device)
@@ -152,7 +152,8 @@ class Neighbours:
         if self.index is not None:
             for start in range(0, len(queries), 4096):
                 rows = slice(start, start + 4096)
-                _, proposed = self.index.search(self._centred(queries[rows]), min(k + _SPARE, len(self.bank)))
+                centred = queries[rows] - self._centre
+                _, proposed = self.index.search(centred, min(k + _SPARE, len(self.bank)))
                 _exact(queries[rows], self.bank, proposed, distances[rows], indices[rows])
             return distances, indices
         for start in range(0, len(queries), _ROWS):
@@ -163,6 +164,3 @@ class Neighbours:
             shift = shift_of(self._dtype)
             _refine(products, queries[rows], self.bank, e, r, shift, distances[rows], indices[rows])
         return distances, indices
-
-    def _centred(self, vectors: np.ndarray) -> np.ndarray:
-        return (vectors - self._mean).astype(np.float32)

@@ -17,7 +17,7 @@ from spd.detectors.maps import pixel_maps
 from spd.detectors.options import PaDiMOptions
 
 _BLOCK_BYTES = (
-    32 * 2**20
+    16 * 2**20
 )  # a block's matrices: large enough to hide call overhead, small enough for the caches
 
 
@@ -92,7 +92,7 @@ class PaDiM:
         per_image = sum(4 * h * w * self._width(grid) for grid in self._grids for h, w in [grid])
         check_memory(
             "PaDiM",
-            n * per_image * 1.1 + 4 * _BLOCK_BYTES,
+            n * per_image * 1.1 + 8 * _BLOCK_BYTES,
             options.memory_gib,
             "`dim`, the number of stages, or the image size",
         )
@@ -142,7 +142,7 @@ class PaDiM:
         held = 0 if options.memory_gib is None else self._pyramid.n * per_image
         check_memory(
             "PaDiM",
-            held + min(t, batch) * per_image * 1.1 + 4 * t * (h * w + size[0] * size[1]) + 4 * _BLOCK_BYTES,
+            held + min(t, batch) * per_image * 1.1 + 4 * t * (h * w + size[0] * size[1]) + 8 * _BLOCK_BYTES,
             options.memory_gib,
             "`dim`, the number of stages, the image size, or `batch`",
         )
