@@ -6,6 +6,7 @@ each, a coreset took several times longer.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 import torch
@@ -26,9 +27,15 @@ def one_thread_each(work: Callable, blocks: Sequence, device: torch.device) -> l
     threads = torch.get_num_threads()
     if threads == 1 or device.type != "cpu":
         return [work(block) for block in blocks]
+    inference = torch.is_inference_mode_enabled()
+
+    def as_the_caller(block: Any) -> Any:
+        with torch.inference_mode(inference):  # a mode is a thread's own
+            return work(block)
+
     try:
         torch.set_num_threads(1)
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(work, blocks))
+            return list(pool.map(as_the_caller, blocks))
     finally:
         torch.set_num_threads(threads)

@@ -61,3 +61,17 @@ def test_each_block_once_in_order_on_one_thread_and_threads_are_given_back(threa
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_blocks_run_in_the_callers_mode(inference):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with torch.inference_mode(inference):
+            modes = one_thread_each(
+                lambda _: torch.is_inference_mode_enabled(), range(3), torch.device("cpu")
+            )
+    finally:
+        torch.set_num_threads(before)
+    assert modes == [inference] * 3
