@@ -116,7 +116,7 @@ def test_a_jumping_clock_changes_no_result(tmp_path, sound, offsets):
         pytest.skip("faketime is not installed (apt-get install faketime)")
     if shutil.which("scontrol") is not None:
         # Snakemake's Slurm plugin asks it at each start and may sleep meanwhile: OSError under libfaketime.
-        pytest.skip("libfaketime breaks time.sleep, which Snakemake calls where Slurm's commands are installed")
+        pytest.skip("libfaketime breaks time.sleep, which Snakemake calls where Slurm is installed")
     folder = tmp_path / "clock"
     folder.mkdir()
     first, second = offsets
