@@ -58,9 +58,9 @@ class Workspace:
         """rule -> number of jobs that a dry run announces."""
         return _jobs(self.plan(*arguments, **more))
 
-    def copy(self, name):
-        """A workspace of the same state, for a test that changes it."""
-        return Workspace(Path(shutil.copytree(self.folder, self.folder.parent / name)))
+    def copy(self, place):
+        """A workspace of the same state, for a test that changes it; `place`: beside this one, or a path."""
+        return Workspace(Path(shutil.copytree(self.folder, self.folder.parent / place, symlinks=True)))
 
     def temporary_files(self):
         files = (path for path in (self.folder / "results").rglob("*") if path.is_file())
@@ -130,8 +130,7 @@ def secret():
 @pytest.fixture
 def copied(built, tmp_path):
     """A copy of `built` for a test that alters it."""
-    shutil.copytree(built.folder, tmp_path / "copy", symlinks=True)
-    return Workspace(tmp_path / "copy")
+    return built.copy(tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")
