@@ -265,6 +265,8 @@ def pretrain(
                 history.add(step=done, knn=accuracy)
             if stopped and done < steps:
                 save(done)
+                if distributed.world_size() > 1:
+                    dist.barrier()  # a rank that leaves has torchrun end the others, who may still be saving
                 if pending is not None:
                     pending.cancel()
                 raise Preempted(PREEMPTED)

@@ -105,7 +105,7 @@ def _marked_when_preempted() -> Iterator[None]:
     try:
         yield
     except SystemExit as leaving:
-        if leaving.code == PREEMPTED and os.environ.get("RANK") == "0":
+        if leaving.code == PREEMPTED:  # on any rank: torchrun ends the others once the first has left
             Path(os.environ["SPD_PREEMPTED"]).touch()
         raise
 

@@ -105,6 +105,8 @@ RANKS = """
     def train():
         with open(f"{folder}/rank{{os.environ['RANK']}} of {{os.environ['WORLD_SIZE']}}", "w"):
             pass
+        while sum(name.startswith("rank") for name in os.listdir({folder!r})) < 2:
+            time.sleep(0.01)  # ranks end together, as a training's do
         {end}
     with queued_again_when_preempted():
         launch(train, sys.argv[0], nodes=1, gpus=2)
@@ -122,7 +124,7 @@ RANKS = """
 )
 def test_two_gpus_are_two_ranks_of_one_script(tmp_path, end, status, says):
     script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(RANKS.format(scripts=str(SCRIPTS), folder=tmp_path, end=end)))
+    script.write_text(textwrap.dedent(RANKS.format(scripts=str(SCRIPTS), folder=str(tmp_path), end=end)))
     environment = {key: value for key, value in os.environ.items() if key != "SLURM_JOB_ID"}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
     assert done.returncode == status, done.stderr
