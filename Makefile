@@ -14,7 +14,7 @@ PORT ?= 5000
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help test-tools demo test test-paper test-parity test-slurm test-mlflow-server mechanism lint ui unlock docs lock clean verify fuzz drill soak audit licences
+.PHONY: help test-tools demo test test-gpu test-paper test-parity test-slurm test-mlflow-server mechanism lint ui unlock docs lock clean verify fuzz drill soak audit licences
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ TEST_TOOLS := chromium chromium-driver faketime texlive-latex-recommended
 test-tools: ## Install what some tests drive, as root on Debian: Chromium (page), TeX (tables), faketime (clocks)
 	@{ command -v chromium && command -v chromedriver && command -v pdflatex && command -v faketime; } >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_TOOLS) >/dev/null; }
+
+test-gpu: $(VENV)/.test ## What only a GPU can show; fails where there is none
+	$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available() and "test-gpu: torch sees no GPU")'
+	$(BIN)/python -m pytest tests/gpu
 
 # The shell ends Slurm's daemons where pytest itself was killed.
 test-slurm: $(VENV)/.test ## The profile slurm/ on a real two-node Slurm on this machine (root, Debian)

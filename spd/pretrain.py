@@ -33,6 +33,7 @@ from tqdm import tqdm
 from spd import batchnorm, checkpoint, corpus, distributed, optimisers, probe, schedules
 from spd.backbones import architectures, files
 from spd.corpus import Corpus
+from spd.float32 import full_float32
 from spd.history import History
 from spd.methods.build import base, build
 from spd.methods.options import Recipe, SPDOptions, digest
@@ -57,6 +58,7 @@ class TrainingError(RuntimeError):
     checkpoint."""
 
 
+@full_float32()
 def pretrain(
     images: Corpus,
     *,
@@ -90,6 +92,8 @@ def pretrain(
     status 75) after SIGTERM or SIGUSR1.
     """
     place = distributed.join(device)
+    if place.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(place)
     torch.set_num_threads(threads)
     spd = spd if spd is not None and spd.eta > 0 else None
     views = spd.views(recipe.views) if spd else recipe.views
@@ -314,11 +318,14 @@ def pretrain(
         **{f"{name}_seconds": value for name, value in seconds.items()},
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+    memory = f"peak memory {timing['peak_memory_mib']:.0f} MiB"
+    if place.type == "cuda":
+        timing["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated(place) / 2**20
+        memory += f", of the GPU {timing['peak_gpu_memory_mib']:.0f} MiB"
     if progress and distributed.rank() == 0 and first < steps:
         shares = ", ".join(f"{name} {value / sum(seconds.values()):.0%}" for name, value in seconds.items())
         print(
-            f"{timing['images_per_second']:.0f} images/s; time in {shares} and step; "
-            f"peak memory {timing['peak_memory_mib']:.0f} MiB",
+            f"{timing['images_per_second']:.0f} images/s; time in {shares} and step; {memory}",
             file=sys.stderr,
         )
     return summary

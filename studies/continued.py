@@ -8,7 +8,6 @@ seed share the order of images, the strong views and the heads' initial weights.
 `demo`.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -126,7 +125,7 @@ def judged(backbone: Path, folder: Path) -> dict[str, Any]:
     return found
 
 
-def run(images: Corpus, folder: Path, configuration: dict[str, Any]) -> dict[str, Any]:
+def run(images: Corpus, folder: Path, configuration: dict[str, Any], device: str = "cpu") -> dict[str, Any]:
     """Continues the pre-training, then judges it."""
     began = time.monotonic()
     start, backbone = folder / "lite0.safetensors", folder / "backbone.safetensors"
@@ -146,7 +145,7 @@ def run(images: Corpus, folder: Path, configuration: dict[str, Any]) -> dict[str
             backbone_path=backbone,
             history_path=folder / "history.jsonl",
             checkpoint_path=folder / "checkpoint.pt",
-            device="cpu",
+            device=device,
             progress=False,
         )
         measured = {name: value for name, value in summary["last"].items() if name != "step"}
@@ -195,12 +194,7 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--limit", type=int, default=None, help="stop after so many runs")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--report", action="store_true", help="write docs/mechanism.md, run nothing")
-    arguments = parser.parse_args()
+    arguments = runs.options(__doc__.splitlines()[0], SEEDS, RESULTS).parse_args()
     if arguments.report:
         from studies.mechanism_report import report
 
@@ -211,17 +205,17 @@ def main() -> None:
         raise SystemExit("magnetic_tile is not there: set SPD_DATA to the folder that holds it")
     torch.set_num_threads(1)
     images, words = pictures(CANVAS)
-    done = {line["key"] for line in runs.load(arguments.results)}
-    waiting = [c for c in configurations(images, arguments.seeds) if c["key"] not in done]
-    print(f"{words}; {len(waiting)} runs to do, {len(done)} done", flush=True)
+    print(words, flush=True)
+    waiting = runs.waiting(configurations(images, arguments.seeds), arguments)
+    device = runs.device_name(arguments.device)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         manifest = split_csv.read(tiles, csv="split_csv/1cls.csv", mask_threshold=127, defect_component=0)
         write_cache(manifest, None, GEOMETRY, folder / "tiles.safetensors", progress=False)
         import_backbone(BackboneOptions(source="lite0"), folder / "lite0.safetensors")
-        for configuration in waiting[: arguments.limit]:
-            result = run(images, folder, configuration)
-            runs.add(arguments.results, {**configuration, "images": words, **result})
+        for configuration in waiting:
+            result = run(images, folder, configuration, arguments.device)
+            runs.add(arguments.results, {**configuration, "images": words, "device": device, **result})
             brief = {
                 task: round(result["padim"]["all"][task]["AU-ROC"], 3)
                 for task in ("classification", "segmentation")

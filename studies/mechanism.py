@@ -8,7 +8,6 @@ images; they differ in the term alone. Runs go seed by seed, so that whenever th
 configurations have (nearly) the same seeds. Without SPD_DATA the images are generated ones.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -86,7 +85,7 @@ def recipe_of(method: str) -> dict[str, Any]:
     return {"method": method, **COMMON, **RECIPES[method]}
 
 
-def run(images: Corpus, method: str, spd: dict[str, Any], seed: int) -> dict[str, Any]:
+def run(images: Corpus, method: str, spd: dict[str, Any], seed: int, device: str = "cpu") -> dict[str, Any]:
     """Trains and measures one configuration: the history's last line, AU-ROCs, and how the spread went."""
     recipe, options = parse_recipe(recipe_of(method)), SPDOptions(**spd)
     began = time.monotonic()
@@ -101,7 +100,7 @@ def run(images: Corpus, method: str, spd: dict[str, Any], seed: int) -> dict[str
             backbone_path=folder / "backbone.safetensors",
             history_path=folder / "history.jsonl",
             checkpoint_path=folder / "checkpoint.pt",
-            device="cpu",
+            device=device,
             progress=False,
         )
         steps = runs.load(folder / "history.jsonl")
@@ -134,12 +133,7 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--limit", type=int, default=None, help="stop after so many runs")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--report", action="store_true", help="write docs/mechanism.md, run nothing")
-    arguments = parser.parse_args()
+    arguments = runs.options(__doc__.splitlines()[0], SEEDS, RESULTS).parse_args()
     if arguments.report:
         from studies.mechanism_report import report
 
@@ -147,12 +141,12 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     images, words = pictures(CANVAS)
-    done = {line["key"] for line in runs.load(arguments.results)}
-    waiting = [c for c in configurations(images, arguments.seeds) if c["key"] not in done]
-    print(f"{words}; {len(waiting)} runs to do, {len(done)} done", flush=True)
-    for configuration in waiting[: arguments.limit]:
-        result = run(images, configuration["method"], configuration["spd"], configuration["seed"])
-        runs.add(arguments.results, {**configuration, "images": words, **result})
+    print(words, flush=True)
+    device = runs.device_name(arguments.device)
+    for configuration in runs.waiting(configurations(images, arguments.seeds), arguments):
+        told = (configuration[name] for name in ("method", "spd", "seed"))
+        result = run(images, *told, arguments.device)
+        runs.add(arguments.results, {**configuration, "images": words, "device": device, **result})
         brief = {
             k: round(result["measured"][f"sensitivity_z_{k}"], 3) for k in ("ratio", "ratio_local", "std")
         }

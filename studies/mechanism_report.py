@@ -28,7 +28,8 @@ PAGE = DOCS / "mechanism.md"
 Run = dict[str, Any]
 """A line of a study's results."""
 Row = dict[str, Any]
-"""A run on the page: configuration, seed, settings (a hash), images (in words), and a number a measure."""
+"""A run on the page: configuration, seed, settings (a hash), images and device (in words), and a number a
+measure."""
 Measure = Callable[[Run], float]
 Groups = dict[str, dict[int, Row]]
 """Configuration -> seed -> row."""
@@ -119,6 +120,7 @@ def table_of_runs(
             "seed": run["seed"],
             "settings": settings_of(run),
             "images": run["images"],
+            "device": run["device"],
         }
         rows[name, run["seed"]] = about | {key: float(f"{m(run):.6g}") for key, m in measures.items()}
     images = {row["images"] for row in rows.values()}
@@ -136,7 +138,7 @@ def table_of_runs(
     kept.sort(key=lambda row: (order.index(row["configuration"]), row["seed"]))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(
-            file, ["configuration", "seed", "settings", "images", *measures], lineterminator="\n"
+            file, ["configuration", "seed", "settings", "images", "device", *measures], lineterminator="\n"
         )
         writer.writeheader()
         writer.writerows(kept)

@@ -1,11 +1,49 @@
 """Results of a study's runs: one JSON line a run, added when the run ends, so that a study can be stopped at
 any time and goes on where it was."""
 
+import argparse
 import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
+
+import torch
+
+
+def options(description: str, seeds: int, results: Path) -> argparse.ArgumentParser:
+    """The command line that the studies share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--limit", type=int, default=None, help="stop after so many runs")
+    parser.add_argument("--device", default="cpu", help="to train on: cpu (default) or cuda")
+    parser.add_argument(
+        "--part", default="1/1", metavar="I/N", help="every Nth run from the Ith, for N commands at once"
+    )
+    parser.add_argument("--results", type=Path, default=results)
+    parser.add_argument("--report", action="store_true", help="write docs/mechanism.md, run nothing")
+    return parser
+
+
+def waiting(configurations: list[dict[str, Any]], chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    """The runs that a command has to do: its part, what is finished left out. Raises SystemExit for a part
+    that is none."""
+    try:
+        part, parts = map(int, chosen.part.split("/"))
+        if not 1 <= part <= parts:
+            raise ValueError
+    except ValueError:
+        raise SystemExit(f"--part {chosen.part}: give I/N with I from 1 to N, for example 2/4") from None
+    done = {line["key"] for line in load(chosen.results)}
+    own = configurations[part - 1 :: parts]
+    left = [configuration for configuration in own if configuration["key"] not in done]
+    print(f"{len(left[: chosen.limit])} runs to do, {len(own) - len(left)} done", flush=True)
+    return left[: chosen.limit]
+
+
+def device_name(device: str) -> str:
+    """What a run was trained on, in words."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
 
 
 def key_of(configuration: dict[str, Any]) -> str:

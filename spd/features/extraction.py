@@ -12,6 +12,7 @@ from tqdm import tqdm
 from spd.backbones.files import load
 from spd.backbones.folding import fold_batchnorm
 from spd.backbones.stages import StageNetwork
+from spd.float32 import full_float32
 from spd.images.cache import ImageCache
 from spd.tensors import TensorWriter
 
@@ -88,6 +89,7 @@ def extract(
 class Network:
     """uint8 images -> stage maps: a backbone file cut, folded and laid out for inference."""
 
+    @full_float32()
     def __init__(
         self,
         backbone_path: Path | str,
@@ -118,6 +120,7 @@ class Network:
             ) from error
         self._network.to(self._dtype, memory_format=torch.channels_last)
 
+    @full_float32()
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> dict[str, Tensor]:
         """images: uint8 (B, 3, H, W) -> {stage: float32 (B, C, h, w)} on the device."""

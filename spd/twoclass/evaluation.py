@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from spd.backbones import files
 from spd.evaluation import WORDS
+from spd.float32 import full_float32
 from spd.images.cache import ImageCache
 from spd.metrics.image import image_metrics
 from spd.metrics.pixel import pixel_metrics
@@ -39,6 +40,7 @@ TASKS = {"classifier": "classification", "unet": "segmentation"}
 OPTIONS = {"classifier": ClassifierOptions, "unet": UNetOptions}
 
 
+@full_float32()
 def evaluate(
     detector: str,
     options: FineTuningOptions,

@@ -33,12 +33,17 @@ def page(tmp_path, monkeypatch):
 
 def simclr(eta, seed, r, **more):
     told = mechanism.told("simclr", {"eta": eta})
-    return {**told, "seed": seed, "images": "made up", "measured": measured(r), **more}
+    return {**told, "seed": seed, "images": "made up", "device": "CPU", "measured": measured(r), **more}
 
 
 def judged_run(name, seed, value):
     row = next(row for row in (*continued.GRID, *continued.WHY) if row[0] == name)
-    about = {"seed": seed, "images": "made up", "measured": {} if row[1] is None else {"knn": 0.2}}
+    about = {
+        "seed": seed,
+        "images": "made up",
+        "device": "CPU",
+        "measured": {} if row[1] is None else {"knn": 0.2},
+    }
     return {**continued.told(*row), **about, "padim": judged(value)}
 
 

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from studies import runs
 
 
@@ -19,3 +21,22 @@ def test_a_key_follows_every_setting_and_no_order():
     assert (
         runs.key_of({"a": 1, "b": [2]}) == runs.key_of({"b": [2], "a": 1}) != runs.key_of({"a": 1, "b": [3]})
     )
+
+
+def chosen(path, part="1/1", limit=None):
+    words = ["--results", str(path), "--part", part, *(["--limit", str(limit)] if limit else [])]
+    return runs.options("a study", 5, path).parse_args(words)
+
+
+def test_parts_share_the_runs_that_are_left(tmp_path):
+    configurations = [{"key": str(i)} for i in range(7)]
+    runs.add(tmp_path / "r.jsonl", {"key": "2"})
+    parts = [runs.waiting(configurations, chosen(tmp_path / "r.jsonl", f"{i}/3")) for i in (1, 2, 3)]
+    assert [[c["key"] for c in part] for part in parts] == [["0", "3", "6"], ["1", "4"], ["5"]]
+    assert len(runs.waiting(configurations, chosen(tmp_path / "r.jsonl", limit=4))) == 4
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b"])
+def test_a_part_that_is_none_says_what_to_give(tmp_path, part):
+    with pytest.raises(SystemExit, match="give I/N"):
+        runs.waiting([], chosen(tmp_path / "r.jsonl", part))
