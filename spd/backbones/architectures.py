@@ -4,7 +4,6 @@ and timm."""
 import difflib
 import re
 
-import timm
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -50,6 +49,8 @@ def build(architecture: str, *, zero_init_residual: bool = False, num_classes: i
     the nearest known one.
     """
     if architecture.startswith("timm:"):
+        import timm  # takes most of a second, which jobs of other networks need not wait
+
         name = architecture.removeprefix("timm:")
         if not timm.is_model(name):
             raise ValueError(

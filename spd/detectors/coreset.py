@@ -67,7 +67,10 @@ def distances_to(points, centres):
                 for i in range(count):
                     difference = np.float64(row[i]) - centre
                     sums[i] += difference * difference
-            out[c, start : start + count] = sums
+            for i in range(
+                count
+            ):  # `out[...] = sums` compiles for seconds: numba's message of unequal shapes
+                out[c, start + i] = sums[i]
     return out
 
 

@@ -122,7 +122,7 @@ def build_optimiser(network: nn.Module, options: FineTuningOptions) -> torch.opt
     trained = [p for p in network.parameters() if p.requires_grad]
     if options.optimiser == "sgd":
         return torch.optim.SGD(trained, options.lr, momentum=0.9, weight_decay=options.weight_decay)
-    return torch.optim.AdamW(trained, options.lr, weight_decay=options.weight_decay)
+    return torch.optim.AdamW(trained, options.lr, weight_decay=options.weight_decay, fused=True)
 
 
 @torch.inference_mode()

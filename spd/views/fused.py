@@ -32,18 +32,19 @@ def apply_global(images: Tensor, boxes: np.ndarray, draws: dict, size: int, inte
     `views.draw_global`. Returns float32 (B, 3, size, size) in [0, 1].
     """
     out = torch.empty(len(images), 3, size, size)
-    arguments = (
-        images.contiguous().numpy(),
-        boxes,
-        draws["flip"],
+    views = out.numpy()
+    unit = np.float32(1 / 255 if images.dtype == torch.uint8 else 1)
+    cropped = (images.contiguous().numpy(), boxes, draws["flip"], views)
+    coloured = (
         draws["factors"].astype(np.float32),
         draws["order"],
         draws["grayscale"],
         draws["sigma"],
-        out.numpy(),
+        views,
     )
-    unit = np.float32(1 / 255 if images.dtype == torch.uint8 else 1)
-    _in_threads(_global_batch, arguments, (unit, interpolation == "bicubic"))
+    # Two kernels: what does not depend on the images' type is compiled once.
+    _in_threads(_crop_batch, cropped, (unit, interpolation == "bicubic"))
+    _in_threads(_colour_batch, coloured, ())
     return out
 
 
@@ -104,11 +105,16 @@ def _in_threads(kernel, arrays: tuple, constants: tuple) -> None:
 
 
 @_compiled
-def _global_batch(images, boxes, flip, factors, order, grayscale, sigma, out, unit, cubic):
+def _crop_batch(images, boxes, flip, out, unit, cubic):
+    for b in range(len(out)):
+        _crop(images[b], unit, boxes[b], flip[b], cubic, out[b])
+
+
+@_compiled
+def _colour_batch(factors, order, grayscale, sigma, out):
     size = out.shape[-1]
     plane = np.empty((3 * size, size), np.float32)
     for b in range(len(out)):
-        _crop(images[b], unit, boxes[b], flip[b], cubic, out[b])
         _jitter(out[b], factors[b], order[b])
         if grayscale[b]:
             for y in range(size):
@@ -320,7 +326,10 @@ def _blur(image, sigma, plane):
     for c in range(3):
         for y in range(size):
             source = image[c, y]
-            row[radius : radius + size] = source
+            for x in range(
+                size
+            ):  # `row[...] = source` compiles for seconds: numba's message of unequal shapes
+                row[radius + x] = source[x]
             for t in range(radius):
                 row[radius - 1 - t] = source[t + 1]
                 row[radius + size + t] = source[size - 2 - t]
