@@ -17,6 +17,7 @@ from tqdm import tqdm
 from spd.datasets.image_files import ImageError, open_image
 from spd.datasets.manifest import Manifest
 from spd.datasets.masks import read_mask
+from spd.images.png import read_lines, read_png
 from spd.tensors import open_tensors, write_tensors
 
 THUMBNAIL = 64  # px
@@ -165,6 +166,10 @@ def _decode(data: bytes, with_thumbnail: bool) -> tuple[tuple[int, int], np.ndar
         size = image.size
         if image.mode in ("I", "F"):
             raise ValueError("32-bit pixels have no defined range; convert it to 8- or 16-bit")
+        if image.format == "PNG":
+            found = read_png(data) if with_thumbnail else read_lines(data)
+            if found is not None:
+                return size, _thumbnail(Image.fromarray(found)) if with_thumbnail else None
         # JPEG: all data are read, but only the coefficients are decoded that a small image needs.
         image.draft("L", (THUMBNAIL, THUMBNAIL))
         image.load()

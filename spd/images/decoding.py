@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from spd.datasets.image_files import open_image
+from spd.images.png import read_png
 
 
 def read_rgb(path: Path | str) -> Image.Image:
@@ -17,6 +18,10 @@ def read_rgb(path: Path | str) -> Image.Image:
     file, for one that cannot be decoded and for 32-bit integers and floats, which have no defined range.
     """
     with open_image(path) as image:
+        if image.format == "PNG":
+            pixels = read_png(Path(path).read_bytes())
+            if pixels is not None:
+                return Image.fromarray(pixels).convert("RGB")
         if image.mode.startswith("I;16"):
             grey = (np.asarray(image).astype(np.uint32) + 128) // 257  # 65535 -> 255, rounded to nearest
             return Image.fromarray(grey.astype(np.uint8)).convert("RGB")

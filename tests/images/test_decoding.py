@@ -30,6 +30,16 @@ def test_alpha_is_dropped(tmp_path):
     assert np.array_equal(_read(Image.fromarray(alpha), tmp_path / "a.png"), RGB)
 
 
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_pngs_are_pillows(mode, tmp_path):
+    image = Image.fromarray(np.dstack([RGB, GREY])).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a viewer would turn it by a quarter
+    read = _read(image, tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as pillows:
+        assert np.array_equal(read, np.asarray(pillows.convert("RGB")))
+
+
 def test_palette_is_looked_up(tmp_path):
     palette = Image.fromarray(np.arange(4, dtype=np.uint8).reshape(2, 2)).convert("P")
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
