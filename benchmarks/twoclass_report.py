@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from spd.metrics.aggregate import paired_effect
-from spd.report.cells import read_cells
+from spd.records import read_json
 from spd.twoclass.cost import table as cost_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,15 +28,14 @@ def means() -> str:
 
 def differences() -> str:
     """Real minus random weights, paired by draw, with the interval over draws."""
-    cells = read_cells(sorted((RESULTS / "cells").rglob("*.json")))
     rows = []
-    for cell in cells:
-        for result in cell.objects.values():
-            scored = result.classification or result.segmentation
-            task = "classification" if result.classification else "segmentation"
+    for path in sorted((RESULTS / "cells").rglob("*.json")):
+        cell = read_json(path)
+        for result in cell["objects"].values():
+            task = "classification" if result["classification"] else "segmentation"
             for metric in ("AU-PR", "AU-ROC"):
-                value = scored.metrics[metric]
-                rows.append((task, cell.shots, metric, cell.pretraining.name, cell.draw, 100 * value))
+                run = cell["pretraining"]["name"], cell["draw"], 100 * result[task][metric]
+                rows.append((task, cell["shots"], metric, *run))
     frame = pd.DataFrame(rows, columns=["task", "shots", "metric", "weights", "draw", "value"])
     lines = ["| task | shots | metric | real - random, points | 95 % interval | draws in which real wins |"]
     lines.append("| :-- | --: | :-- | --: | --: | --: |")

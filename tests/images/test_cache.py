@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import safetensors
+import safetensors.numpy
 from PIL import Image
 
 from spd.datasets.manifest import make
