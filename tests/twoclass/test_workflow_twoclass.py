@@ -3,9 +3,13 @@
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -32,13 +36,19 @@ OVERLAY = {
 }
 
 
-def snakemake(folder, *arguments, config=OVERLAY):
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(folder, *arguments, config=OVERLAY):
     (folder / "mine.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--directory", str(folder), "--cores", "2", *arguments]
-    command += ["--configfile", "mine.yaml", "--config", "preset=tiny"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=600)
+    found = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    found += ["--directory", str(folder), "--cores", "2", *arguments]
+    return [*found, "--configfile", "mine.yaml", "--config", "preset=tiny"]
+
+
+def snakemake(folder, *arguments, config=OVERLAY):
+    call = command(folder, *arguments, config=config)
+    done = subprocess.run(call, capture_output=True, text=True, cwd=folder, env=ENVIRONMENT, timeout=600)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -117,3 +127,37 @@ def test_names_and_labels_train_nothing_anew(folder):
     _, output = snakemake(folder, "-n", "twoclass_fewshot", "twoclass_highshot", config=OVERLAY | renamed)
     planned = dict(re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE))
     assert planned == {"twoclass_fewshot": "1", "twoclass_highshot": "1", "total": "2"}
+
+
+def test_a_killed_job_goes_on_after_its_last_finished_draw(folder):
+    """Kills everything once one training is done, marks what it left, and finds the mark in the cell."""
+    at = folder / "results/tiny/cells/visa/2cls_fewshot/unet-demo/all/simsiam-seed0"
+    before = {path.name: json.loads(path.read_text()) for path in at.glob("*.json")}
+    shutil.rmtree(at)
+    target = str((at / "1shot-draw0.json").relative_to(folder))
+    running = subprocess.Popen(
+        command(folder, target),
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    state = at.with_suffix(".unfinished")
+    while not (finished := list(state.glob("*/*.json"))):
+        assert running.poll() is None, "the job ended before it was killed"
+        time.sleep(0.002)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not list(at.glob("*.json"))
+    marked = json.loads(finished[0].read_text()) | {"train_loss": 123.0}
+    finished[0].write_text(json.dumps(marked))
+
+    status, output = snakemake(folder, "--rerun-incomplete", target)
+    assert status == 0, output
+    after = {path.name: json.loads(path.read_text()) for path in at.glob("*.json")}
+    name, run = unquote(finished[0].parent.name), finished[0].name
+    assert after[run]["objects"][name]["train_loss"] == 123.0
+    after[run]["objects"][name] = before[run]["objects"][name]
+    assert after == before
+    assert not state.exists()
