@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import os
 from dataclasses import asdict
 from types import SimpleNamespace
@@ -171,9 +172,9 @@ def initial_weights(name, seed):
     return [f"{RESULTS}/backbones/{start}/seed{at}.safetensors" for start, at in start_of(name, seed)]
 
 
-def training_resources():
+def training_resources(name):
     """What one training asks of Snakemake and of Slurm; several nodes are one `srun` of the job itself."""
-    nodes, gpus = experiment.compute.nodes, experiment.compute.gpus
+    gpus, nodes = experiment.compute.of(name)
     # Warn a training before its time limit, so that it saves and goes on later (workflow_scripts/launch.py).
     extra = [f"--signal=TERM@{experiment.compute.grace_seconds}"]
     resources = {"nodes": nodes, "gpu": nodes * gpus}
@@ -185,6 +186,11 @@ def training_resources():
         model = f"{getattr(model, 'raw', model)}:" if model else ""
         extra += [f"--gpus-per-node={model}{gpus}"] if gpus else []
     return {**resources, "slurm_extra": " ".join(extra)}
+
+
+def of_training(resource):
+    """A resource of the rule `pretrain`: a training's own, or none (None leaves it out)."""
+    return lambda wc: training_resources(wc.pretraining).get(resource)
 
 
 def stages(name):
@@ -388,7 +394,7 @@ def beside():
         trained = name in TRAINED
         found[f"{RESULTS}/records/backbones/{name}-seed{seed}.json"] = {
             **measured(f"{'pretrain' if trained else 'import_backbone'}/{name}-seed{seed}"),
-            "gpus": experiment.compute.nodes * experiment.compute.gpus if trained else 0,
+            "gpus": math.prod(experiment.compute.of(name)) if trained else 0,
             "backbone": f"{RESULTS}/backbones/{name}/seed{seed}.safetensors",
             "views": f"{RESULTS}/views/{name}.png" if trained else None,
         }

@@ -38,7 +38,12 @@ rule pretrain:
         pretraining=pattern(TRAINED),
     threads: experiment.compute.threads
     resources:
-        **training_resources(),
+        nodes=of_training("nodes"),
+        gpu=of_training("gpu"),
+        mpi=of_training("mpi"),
+        tasks=of_training("tasks"),
+        tasks_per_gpu=of_training("tasks_per_gpu"),
+        slurm_extra=of_training("slurm_extra"),
     params:
         recipe=lambda wc: experiment.recipes[experiment.pretrainings[wc.pretraining].recipe].model_dump(
             mode="json"

@@ -43,6 +43,15 @@ class ConfigError(ValueError):
     """A configuration that cannot be run; the message names the key, what is allowed and the way out."""
 
 
+class TrainingCompute(Options):
+    """GPUs of one pre-training, where they are not those of the others."""
+
+    gpus: Annotated[int, Field(ge=1, le=64)] | None = None
+    """GPUs on each node; `null`: those of `compute`."""
+    nodes: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Nodes (Slurm only); `null`: those of `compute`."""
+
+
 class ComputeOptions(Options):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` is the GPU where there is one."""
@@ -54,6 +63,8 @@ class ComputeOptions(Options):
     """GPUs of one training on each node, a rank each; locally `--resources gpu=N` limits jobs at once."""
     nodes: Annotated[int, Field(ge=1, le=64)] = 1
     """Nodes of one training (Slurm only)."""
+    trainings: dict[Name, TrainingCompute] = Field(default_factory=dict)
+    """GPUs and nodes of a pre-training by its name, before the two keys above; `gpus: 0` is none for any."""
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
     """How long before its time limit a training is told to save (Slurm only)."""
     scratch: str | None = None
@@ -62,6 +73,13 @@ class ComputeOptions(Options):
     """Keep extracted features after the last job that reads them; they are large at full size."""
     stale_code: Literal["rerun", "warn"] = "rerun"
     """When a module of spd/ has changed: run its stages again, or leave results and let tables say so."""
+
+    def of(self, pretraining: str) -> tuple[int, int]:
+        """(GPUs on each node, nodes) of a pre-training's training."""
+        own = self.trainings.get(pretraining)
+        if own is None or not self.gpus:
+            return self.gpus, self.nodes
+        return own.gpus or self.gpus, own.nodes or self.nodes
 
 
 class CorpusOptions(Options):

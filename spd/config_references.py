@@ -63,6 +63,7 @@ def wrong_references(content: Mapping[str, Any]) -> Iterator[str]:
             if twice:
                 yield f"{key}: {', '.join(twice)} given twice; list each once"
     yield from _data_sets(content)
+    yield from _trainings(content)
     yield from _circles(content)
 
 
@@ -114,6 +115,13 @@ def _data_sets(content: Mapping[str, Any]) -> Iterator[str]:
             f"corpus.dataset: {chosen!r} has the reader {reader}; backbones are pre-trained on class folders"
             f"{nearest(str(chosen), folders)}; allowed: {', '.join(folders) or 'none is defined'}"
         )
+
+
+def _trainings(content: Mapping[str, Any]) -> Iterator[str]:
+    rows = _mapping(content.get("pretrainings"))
+    trained = [name for name, row in rows.items() if _mapping(row).get("source") is None]
+    for name in _mapping(_mapping(content.get("compute")).get("trainings")):
+        yield from unknown("compute.trainings", name, "pre-training that is trained here", trained)
 
 
 def _circles(content: Mapping[str, Any]) -> Iterator[str]:

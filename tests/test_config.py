@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import subprocess
 import sys
@@ -134,6 +135,26 @@ def test_every_field_of_the_schema_is_documented():
             {"tables": {"custom": {"setup": "2cls_fewshot", "detector": None}}},
             ["tables.custom.setup: no setup of elpv named '2cls_fewshot'", "allowed: 1cls"],
         ),
+        (
+            {"compute": {"trainings": {"simsian": {"gpus": 2}}}},
+            [
+                "compute.trainings: no pre-training that is trained here named 'simsian'",
+                "(did you mean 'simsiam'?)",
+                "allowed: sup, ",
+            ],
+        ),
+        (
+            {"compute": {"trainings": {"lite0": {"gpus": 2}}}},
+            ["compute.trainings: no pre-training that is trained here named 'lite0'"],
+        ),
+        (
+            {"compute": {"trainings": {"simsiam": {"gpu": 2}}}},
+            ["compute.trainings.simsiam.gpu: unknown key (did you mean 'gpus'?); allowed: gpus, nodes"],
+        ),
+        (
+            {"compute": {"trainings": {"simsiam": {"gpus": 0}}}},
+            ["compute.trainings.simsiam.gpus", "greater than or equal to 1"],
+        ),
     ],
 )
 def test_errors_name_the_key_the_allowed_values_and_the_nearest(overrides, says):
@@ -150,6 +171,34 @@ def test_overrides_win_over_the_preset_which_wins_over_the_file():
     mine = {"preset": "demo", "recipes": {"simsiam": {"batch": 32}}}
     assert load(CONFIG, mine).recipes["simsiam"].batch == 32
     assert load(CONFIG, mine).recipes["simsiam"].momentum == 0.9
+
+
+def test_a_training_has_its_own_gpus_and_nodes_or_those_of_all():
+    own = {"simclr": {"gpus": 8}, "simclr_spd": {"nodes": 3}, "moco": {"gpus": 1, "nodes": 1}}
+    mine = load(CONFIG, {"preset": "tiny", "compute": {"gpus": 4, "nodes": 2, "trainings": own}}).compute
+    found = {name: mine.of(name) for name in ("simclr", "simclr_spd", "moco", "sup")}
+    assert found == {"simclr": (8, 2), "simclr_spd": (4, 3), "moco": (1, 1), "sup": (4, 2)}
+
+
+@pytest.mark.parametrize("preset", ["demo", "tiny"])
+def test_a_cpus_presets_take_no_gpus_from_paper(preset):
+    compute = load(CONFIG, {"preset": preset}).compute
+    assert (compute.gpus, compute.trainings) == (0, {})
+
+
+def test_without_gpus_no_training_of_paper_takes_one():
+    mine = load(CONFIG, {"preset": "paper", "compute": {"gpus": 0}})
+    assert {mine.compute.of(name) for name in mine.pretrainings} == {(0, 1)}
+
+
+def test_papers_batches_divide_among_their_gpus_and_fill_their_groups():
+    paper = load(CONFIG, {"preset": "paper"})
+    for name, row in paper.pretrainings.items():
+        if row.recipe is not None:
+            recipe, ranks = paper.recipes[row.recipe], math.prod(paper.compute.of(name))
+            assert recipe.batch % ranks == 0, name
+            if recipe.batch_norm == "ghost":
+                assert recipe.batch // ranks % recipe.batch_norm_group == 0, name
 
 
 def test_an_overlay_may_bring_a_preset_of_its_own():

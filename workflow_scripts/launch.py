@@ -46,11 +46,12 @@ def launch(train: Callable[[], Any], script: str, *, nodes: int, gpus: int) -> N
         return
     if nodes > 1 and "SLURM_JOB_ID" not in os.environ:
         raise ValueError(
-            f"compute.nodes: {nodes} nodes need Slurm (--profile slurm); 1 uses this machine alone"
+            f"compute.nodes, or nodes of compute.trainings: {nodes} nodes need Slurm (--profile slurm); "
+            "1 uses this machine alone"
         )
     if nodes > 1 and "SLURM_ARRAY_TASK_ID" in os.environ:
         # The plugin would run the array's first training in each of its tasks.
-        raise ValueError("slurm-array-jobs: leave pretrain out of it where compute.nodes is more than 1")
+        raise ValueError("slurm-array-jobs: leave pretrain out of it where trainings have several nodes")
     _run_ranks(script, nodes, ranks)
 
 

@@ -19,6 +19,18 @@ def test_paper_needs_neither_gpu_nor_archive_for_its_plan(workspace, jobs):
     assert {path.name for path in workspace.folder.iterdir()} <= {".snakemake", "mine.yaml"}
 
 
+def test_each_training_asks_for_its_own_gpus_and_nodes(workspace):
+    own = {"simsiam": {"gpus": 2}, "simsiam_spd": {"gpus": 4, "nodes": 2}}
+    said = workspace.plan("padim_1class", config={"compute": {"gpus": 1, "trainings": own}})
+    asked = dict(re.findall(r"pretraining=(\w+), seed=0\n +resources: \S+ (nodes=.*)", said))
+    warned = "slurm_extra=--signal=TERM@300"
+    assert asked == {
+        "simsiam": f"nodes=1, gpu=2, {warned}",
+        "simsiam_spd": "nodes=2, gpu=8, mpi=srun, tasks=2, tasks_per_gpu=0, "
+        f"{warned} --ntasks-per-node=1 --gpus-per-node=4",
+    }
+
+
 def test_plan_prints_the_graphs_jobs_and_leaves_nothing_but_its_log(workspace, jobs):
     planned = jobs(workspace.plan(config={}))
     done = workspace.snakemake("plan", config={})

@@ -63,6 +63,12 @@ def test_nothing_changed_nothing_runs(built):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_other_gpus_retrain_nothing(built, overlay, jobs):
+    own = {"simsiam": {"gpus": 2}, "simsiam_spd": {"gpus": 1, "nodes": 2}}
+    planned = jobs(built.plan(config=overlay(compute__gpus=1, compute__trainings=own)))
+    assert set(planned) <= {"mlflow_sync"}, "a run shows how many GPUs it had"
+
+
 def test_changed_eta_retrains_its_own_pretraining_and_what_depends_on_it(built, overlay, jobs):
     output = built.plan(config=overlay(spd={"spd_eta0.5": {"eta": 0.2}}))
     assert jobs(output) == {
