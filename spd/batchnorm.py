@@ -19,11 +19,17 @@ PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class _GlobalNormalise(torch.autograd.Function):
-    """(x - mean) / sqrt(var + eps) with mean and variance over all ranks' images and pixels; equal shapes on
-    all ranks."""
+    """(x - mean) / sqrt(var + eps) * weight + bias with mean and variance over all ranks' images and pixels;
+    equal shapes on all ranks.
+
+    Saves `x` as it came and no more, as torch's own batch_norm does: the normalised values are computed
+    again. Gradients of `weight` and `bias` are those of this rank's images.
+    """
 
     @staticmethod
-    def forward(ctx, x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        ctx, x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, eps: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         axes = [0, *range(2, x.dim())]
         shape = [1, -1] + [1] * (x.dim() - 2)
         work = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
@@ -34,22 +40,30 @@ class _GlobalNormalise(torch.autograd.Function):
         mean = means.mean(0)
         variance = (variances + (means - mean) ** 2).mean(0)
         scale = torch.rsqrt(variance + eps)
-        normalised = (work - mean.view(shape)) * scale.view(shape)
-        ctx.save_for_backward(normalised, scale)
+        result = (work - mean.view(shape)) * scale.view(shape)
+        if weight is not None:
+            result = result * weight.view(shape) + bias.view(shape)
+        ctx.save_for_backward(x, weight, mean, scale)
         ctx.mark_non_differentiable(mean, variance)
-        return normalised.to(x.dtype), mean, variance
+        return result.to(x.dtype), mean, variance
 
     @staticmethod
-    def backward(ctx, gradient: torch.Tensor, _mean, _variance) -> tuple[torch.Tensor, None]:
-        normalised, scale = ctx.saved_tensors
+    def backward(ctx, gradient: torch.Tensor, _mean, _variance) -> tuple[torch.Tensor | None, ...]:
+        x, weight, mean, scale = ctx.saved_tensors
         axes = [0, *range(2, gradient.dim())]
         shape = [1, -1] + [1] * (gradient.dim() - 2)
-        work = gradient.to(normalised.dtype)
-        sums = torch.stack([work.mean(axes), (work * normalised).mean(axes)])  # (2, C)
+        work = gradient.to(mean.dtype)
+        normalised = (x.to(mean.dtype) - mean.view(shape)) * scale.view(shape)
+        own = torch.stack([work.mean(axes), (work * normalised).mean(axes)])  # (2, C)
+        sums = own.clone()
         dist.all_reduce(sums)
         first, second = sums / world_size()
         result = (work - first.view(shape) - normalised * second.view(shape)) * scale.view(shape)
-        return result.to(gradient.dtype), None
+        if weight is None:
+            return result.to(gradient.dtype), None, None, None
+        count = gradient.numel() // gradient.shape[1]
+        of_bias, of_weight = (own * count).to(weight.dtype)
+        return (result * weight.view(shape)).to(gradient.dtype), of_weight, of_bias, None
 
 
 class _ThenBatchNorm(_BatchNorm):
@@ -79,7 +93,7 @@ class GlobalBatchNorm(_ThenBatchNorm):
         if not self.training or world_size() == 1:
             return _BatchNorm.forward(self, x)
         self._check_input_dim(x)
-        normalised, mean, variance = _GlobalNormalise.apply(x, self.eps)
+        normalised, mean, variance = _GlobalNormalise.apply(x, self.weight, self.bias, self.eps)
         with torch.no_grad():
             count = x.numel() // x.shape[1] * world_size()
             self.num_batches_tracked.add_(1)
@@ -87,10 +101,7 @@ class GlobalBatchNorm(_ThenBatchNorm):
             self.running_var.lerp_(
                 (variance * (count / (count - 1))).to(self.running_var.dtype), self.momentum
             )
-        if self.affine:
-            shape = [1, -1] + [1] * (x.dim() - 2)
-            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
-        return normalised.to(x.dtype)
+        return normalised
 
 
 class GhostBatchNorm(_ThenBatchNorm):

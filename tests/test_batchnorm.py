@@ -3,8 +3,10 @@ import copy
 import pytest
 import timm
 import torch
+import torch.distributed as dist
 from torch import nn
 
+from spd import batchnorm
 from spd.batchnorm import GhostBatchNorm, GlobalBatchNorm, convert
 from spd.distributed import world_size
 
@@ -90,6 +92,23 @@ def test_converted_networks_of_timm_compute_what_timms_own_do(name, kind):
     for mode in (True, False):
         torch.testing.assert_close(ours.train(mode)(x), peer.train(mode)(x))
     torch.testing.assert_close(ours.state_dict(), peer.state_dict())
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_among_ranks_global_saves_its_input_alone(monkeypatch, affine):
+    # what one process's batch_norm saves: float32 copies would double a training's memory on several GPUs
+    monkeypatch.setattr(batchnorm, "world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather", lambda parts, x: [part.copy_(x) for part in parts])
+    norm = GlobalBatchNorm(3, affine=affine)
+    x = torch.randn(8, 3, 10, 10).bfloat16().requires_grad_()
+    saved = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: saved.setdefault(t.untyped_storage().data_ptr(), t), lambda t: t
+    ):
+        assert norm(x).dtype == torch.bfloat16
+    own = {p.data_ptr() for p in norm.parameters()}
+    sizes = [t.untyped_storage().nbytes() for at, t in saved.items() if at not in own]
+    assert sorted(sizes) == [3 * 4, 3 * 4, 2 * x.numel()]
 
 
 def test_a_layer_whose_forward_is_not_known_is_refused():

@@ -47,9 +47,12 @@ def results(x, y, maps, wrap=lambda model: model):
         out[f"{name} of parameters"] = [p.grad for p in model.parameters()]
         out[f"{name} value"] = value.detach()
     norm = GlobalBatchNorm(3).double()
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
     maps = maps.clone().requires_grad_()
     out["normalised"] = norm(maps)
-    out["normalised gradient"] = torch.autograd.grad((out["normalised"] ** 3).sum(), maps)[0]
+    gradients = torch.autograd.grad((out["normalised"] ** 3).sum(), [maps, norm.weight, norm.bias])
+    out["normalised gradient"], out["of weights"] = gradients[0], torch.stack(gradients[1:])
     out["running"] = [norm.running_mean, norm.running_var]
     return out
 
@@ -108,10 +111,13 @@ def test_global_batch_norm_is_torchs_over_the_whole_batch(outcomes):
     _, ranks = outcomes
     maps = whole_batch()[2].requires_grad_()
     torchs = nn.BatchNorm2d(3).double()
+    with torch.no_grad():
+        torchs.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
     normalised = torchs(maps)
     close(torch.cat([rank["normalised"] for rank in ranks]), normalised)
-    gradient = torch.autograd.grad((normalised**3).sum(), maps)[0]
+    gradient, *of_weights = torch.autograd.grad((normalised**3).sum(), [maps, torchs.weight, torchs.bias])
     close(torch.cat([rank["normalised gradient"] for rank in ranks]), gradient)
+    close(sum(rank["of weights"] for rank in ranks), torch.stack(of_weights))
     for rank in ranks:
         close(rank["running"], [torchs.running_mean, torchs.running_var])
 
