@@ -30,7 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
-from spd import batchnorm, checkpoint, corpus, distributed, optimisers, probe, schedules
+from spd import batchnorm, checkpoint, corpus, distributed, gpu_memory, optimisers, probe, schedules
 from spd.backbones import architectures, files
 from spd.corpus import Corpus
 from spd.float32 import full_float32
@@ -89,7 +89,7 @@ def pretrain(
 
     Raises ValueError for a batch that does not fit the images, the ranks or the BatchNorm groups, and for a
     checkpoint of another run; TrainingError as the recipe's `non_finite` and `collapse` say; Preempted (exit
-    status 75) after SIGTERM or SIGUSR1.
+    status 75) after SIGTERM or SIGUSR1; torch.OutOfMemoryError with the number of GPUs that would do.
     """
     place = distributed.join(device)
     if place.type == "cuda":
@@ -198,7 +198,8 @@ def pretrain(
         mininterval=1,
         unit="step",
     )
-    with _stop_requests() as stop, ThreadPoolExecutor(1) as loader, bar:
+    memory = gpu_memory.explained(architecture, recipe, spd, distributed.world_size(), place)
+    with memory, _stop_requests() as stop, ThreadPoolExecutor(1) as loader, bar:
         pending = loader.submit(fetch, first) if first < steps else None
         for step in range(first, steps):
             clock = _Clock(seconds)
@@ -318,14 +319,14 @@ def pretrain(
         **{f"{name}_seconds": value for name, value in seconds.items()},
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-    memory = f"peak memory {timing['peak_memory_mib']:.0f} MiB"
+    peak = f"peak memory {timing['peak_memory_mib']:.0f} MiB"
     if place.type == "cuda":
         timing["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated(place) / 2**20
-        memory += f", of the GPU {timing['peak_gpu_memory_mib']:.0f} MiB"
+        peak += f", of the GPU {timing['peak_gpu_memory_mib']:.0f} MiB"
     if progress and distributed.rank() == 0 and first < steps:
         shares = ", ".join(f"{name} {value / sum(seconds.values()):.0%}" for name, value in seconds.items())
         print(
-            f"{timing['images_per_second']:.0f} images/s; time in {shares} and step; {memory}",
+            f"{timing['images_per_second']:.0f} images/s; time in {shares} and step; {peak}",
             file=sys.stderr,
         )
     return summary

@@ -14,6 +14,9 @@ class PlanOptions(Options):
     """G: sizes of the cluster, in GPUs; a column each."""
     gpu: Literal["A100", "V100"] = "A100"
     """The GPU whose published throughputs are taken (docs/cost.md)."""
+    gpu_gib: Annotated[float, Field(gt=0)] | None = None
+    """GiB of memory of each GPU: the plan names the trainings that would not fit. A card of 80 GB has 79;
+    `null`: not looked at. (ours)"""
     price: float = Field(2.0, ge=0)
     """Price of one GPU for one hour, in any currency. (ours)"""
     cpus: int = Field(128, ge=1)

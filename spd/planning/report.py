@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from spd import gpu_memory
 from spd.config import Config
 from spd.cost import PUBLISHED
 from spd.disk import Counts
@@ -18,6 +19,7 @@ def report(experiment: Config, nodes: Mapping[int, Node], counts: Counts) -> str
     stages = Stages(experiment, counts)
     ends = [stages.jobs(nodes, most=most) for most in (False, True)]
     parts = [_stages(nodes, ends), _machines(experiment, ends), "\n".join(_assumptions(experiment, nodes))]
+    parts += _memory(experiment, nodes)
     if stages.unknown:
         names = ", ".join(sorted(stages.unknown))
         parts.append(
@@ -82,6 +84,25 @@ def _machines(experiment: Config, ends: list[dict[int, Job]]) -> str:
     )
 
 
+def _memory(experiment: Config, nodes: Mapping[int, Node]) -> list[str]:
+    """Trainings on GPUs that are counted to need more memory than theirs have, and how many would do."""
+    gib = experiment.plan.gpu_gib
+    trained = [node.at["pretraining"] for node in nodes.values() if node.stage == "pretrain" and node.gpus]
+    if gib is None or not trained:
+        return []
+    counted = gpu_memory.trainings(experiment, dict.fromkeys(trained), gib)
+    large = [
+        f"* {one.name}: {one.gib:,.0f} GiB of each of {one.ranks}; "
+        + (f"{one.least} would do" if one.least else "no number that divides its batch would do")
+        for one in counted
+        if one.gib > gpu_memory.SHARE * gib
+    ]
+    if not large:
+        return [f"Every training fits GPUs of {gib:g} GiB, as counted (`plan.gpu_gib`, docs/cost.md)."]
+    head = f"Too large for GPUs of {gib:g} GiB, as counted (`plan.gpu_gib`, docs/cost.md)"
+    return ["\n".join([f"{head}; `compute.trainings` gives them more:", *large])]
+
+
 def _unit(seconds: float) -> tuple[str, int]:
     """The largest unit of which it is at least two, and its seconds."""
     units = (("days", 86400), ("hours", 3600), ("minutes", 60))
@@ -92,9 +113,12 @@ def _assumptions(experiment: Config, nodes: Mapping[int, Node]) -> list[str]:
     plan, compute = experiment.plan, experiment.compute
     rates = "; ".join(one.source for one in PUBLISHED if one.gpu == plan.gpu)
     widest = max((node.gpus for node in nodes.values()), default=0)
+    trained = {node.gpus for node in nodes.values() if node.stage == "pretrain"} - {0}
+    taken = sorted(trained or {widest})
+    ranks = f"{taken[0]}" if len(taken) == 1 else f"{taken[0]} to {taken[-1]}"
     return [
-        f"* {plan.gpu} throughputs: {rates} (docs/cost.md). A training takes {widest} "
-        f"GPU{'s' * (widest != 1)}; several share it without loss beyond that of the published runs."
+        f"* {plan.gpu} throughputs: {rates} (docs/cost.md). A training takes {ranks} "
+        f"GPU{'s' * (taken[-1] != 1)}; several share it without loss beyond that of the published runs."
         if widest
         else "* No job asks for a GPU: trainings are counted at the CPUs' rate, without their views.",
         f"* `plan:` of the config: {plan.price:g} a GPU-hour; {plan.cpus:,} CPU cores, {compute.threads} a "

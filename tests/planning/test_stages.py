@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from spd import cost, disk
+from spd import cost, disk, gpu_memory
 from spd.config import load
 from spd.disk import Images
 from spd.planning.report import report
@@ -148,12 +148,35 @@ def test_report_counts_jobs_and_prices_gpu_hours():
 
 
 def test_report_says_what_does_not_fit_what_is_done_and_what_is_unknown():
-    experiment = load(CONFIG, {"preset": "paper", "datasets": {"visa": {"facts": None}}})
+    overrides = {"preset": "paper", "datasets": {"visa": {"facts": None}}, "plan": {"gpus": [1, 8]}}
+    experiment = load(CONFIG, overrides)
     found = report(experiment, small(8, left=False), disk.published(experiment))
     assert rows(found)["wall time, hours"][0] == "a training needs more"
     assert rows(found)["corpus"][:2] == ["1", "0"]
     assert "nobody knows their images before their manifests are made: visa." in found
     assert "A training takes 8 GPUs" in found
+
+
+def test_report_says_which_trainings_are_too_large_for_their_gpus(monkeypatch):
+    sizes = {"supervised": 2**27, "simsiam": 2**28}  # bytes an image; batches of 256 and 512
+    monkeypatch.setattr(
+        gpu_memory, "memory_of", lambda _, recipe, spd: gpu_memory.Memory(sizes[recipe.method], 0.0)
+    )
+    experiment = load(CONFIG, {"preset": "paper", "compute": {"gpus": 1}})
+    found = report(experiment, small(1), disk.published(experiment))
+    assert "* simsiam: 128 GiB of each of 1; 2 would do" in found and "* sup:" not in found
+    more = {"gpus": 1, "trainings": {"simsiam": {"gpus": 2}}}
+    experiment = load(CONFIG, {"preset": "paper", "compute": more})
+    assert "Every training fits GPUs of 79 GiB" in report(experiment, small(2), disk.published(experiment))
+    unknown = load(CONFIG, {"preset": "paper", "plan": {"gpu_gib": None}})
+    assert "would do" not in report(unknown, small(1), disk.published(unknown))
+
+
+def test_report_says_how_many_gpus_trainings_take():
+    experiment = load(CONFIG, {"preset": "paper", "plan": {"gpu_gib": None}})
+    nodes = small(1)
+    nodes[4] = nodes[4]._replace(gpus=8)
+    assert "A training takes 1 to 8 GPUs" in report(experiment, nodes, disk.published(experiment))
 
 
 def test_without_gpus_only_the_time_is_left():
