@@ -1,4 +1,5 @@
-"""Writes what preset paper would take into docs/cluster.md: the target `plan`, for trainings on 1 and 8 GPUs.
+"""Writes what preset paper would take into docs/cluster.md: the target `plan`, for each training on the GPUs
+that the preset gives it, and on 8 or more.
 
     python benchmarks/plan.py [--write]
 
@@ -7,21 +8,25 @@ GPU.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from report import write_section
 
+from spd.config import load
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def plan(gpus: int) -> list[str]:
-    """The plan's blocks of Markdown: stages, machines, the longest chain, assumptions."""
+def plan(compute: dict[str, Any]) -> list[str]:
+    """The plan's blocks of Markdown: stages, machines, the longest chain, memory, assumptions."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "mine.yaml").write_text(f"compute: {{gpus: {gpus}}}\n")
+        (Path(folder) / "mine.yaml").write_text(json.dumps({"compute": compute}))
         command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "1", "plan"]
         command += ["--configfile", "mine.yaml", "--config", "preset=paper"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
@@ -32,19 +37,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="replace this section of docs/cluster.md")
     arguments = parser.parse_args()
-    stages, one, chain_of_one, notes = plan(1)
-    _, eight, chain_of_eight, _ = plan(8)
+    trainings = load(ROOT / "config.yaml", {"preset": "paper"}).compute.trainings
+    stages, own, chain_of_own, memory, notes = plan({})
+    _, eight, chain_of_eight, *_ = plan({"gpus": 8, "trainings": {name: {"gpus": 8} for name in trainings}})
     markdown = f"""From nothing; `python benchmarks/plan.py --write` puts the command's answer here.
 
 {stages}
 
-A training on one GPU (`compute: {{gpus: 1}}`, the default), on clusters of G GPUs:
+Each training on the GPUs that preset paper gives it (`compute.trainings`, below), on clusters of G GPUs:
 
-{one}
+{own}
 
-{chain_of_one}
+{chain_of_own}
 
-A training on eight GPUs (`compute: {{gpus: 8}}`):
+{memory}
+
+Each training on eight GPUs of a node (`gpus: 8` for all, `simclr_spd` on its two nodes):
 
 {eight}
 

@@ -189,7 +189,7 @@ def training_resources(name):
 
 
 def of_training(resource):
-    """A resource of the rule `pretrain`: a training's own, or none (None leaves it out)."""
+    """A resource of each training as a function of its wildcards; None leaves it out."""
     return lambda wc: training_resources(wc.pretraining).get(resource)
 
 

@@ -18,8 +18,8 @@ def report(experiment: Config, nodes: Mapping[int, Node], counts: Counts) -> str
     """
     stages = Stages(experiment, counts)
     ends = [stages.jobs(nodes, most=most) for most in (False, True)]
-    parts = [_stages(nodes, ends), _machines(experiment, ends), "\n".join(_assumptions(experiment, nodes))]
-    parts += _memory(experiment, nodes)
+    parts = [_stages(nodes, ends), _machines(experiment, ends), *_memory(experiment, nodes)]
+    parts.append("\n".join(_assumptions(experiment, nodes)))
     if stages.unknown:
         names = ", ".join(sorted(stages.unknown))
         parts.append(
