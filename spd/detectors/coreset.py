@@ -67,9 +67,8 @@ def distances_to(points, centres):
                 for i in range(count):
                     difference = np.float64(row[i]) - centre
                     sums[i] += difference * difference
-            for i in range(
-                count
-            ):  # `out[...] = sums` compiles for seconds: numba's message of unequal shapes
+            # `out[...] = sums` compiles for seconds: numba's message of unequal shapes.
+            for i in range(count):
                 out[c, start + i] = sums[i]
     return out
 

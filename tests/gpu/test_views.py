@@ -10,8 +10,9 @@ from spd.views.views import apply, draw
 SIZE = 64
 
 
-@pytest.mark.parametrize("foreground", ["image", "zero"])
-@pytest.mark.parametrize("kind", ["smoothblend", "cutpaste"])
+@pytest.mark.parametrize(
+    ("kind", "foreground"), [("smoothblend", "image"), ("smoothblend", "zero"), ("cutpaste", "image")]
+)
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_equal_to_the_cpus(interpolation, kind, foreground):
     names = ("q", "k", "plus", "minus")
@@ -20,8 +21,6 @@ def test_equal_to_the_cpus(interpolation, kind, foreground):
         weak=WEAK.model_copy(update={"size": SIZE, "interpolation": interpolation}),
         local=LocalOptions(kind=kind, foreground=foreground),
     )
-    if kind == "cutpaste" and foreground == "zero":
-        pytest.skip("a hard mask shows nothing outside the patch")
     images = generated_images(16, 96, seed=1)
     draws = draw(views, seed=3, step=5, batch=len(images), names=names)
     want, found = (apply(x, None, draws, views) for x in (images, images.cuda()))
