@@ -18,6 +18,7 @@ from spd.records import read_json, write_json
 
 LISTS = "hashes"
 LARGEST_INPUT = 64 << 20  # bytes; larger inputs are covered by the list of the job that made them
+PACKAGE = Path(__file__).resolve().parent
 VERIFIED = ".verified"
 """Ending of the record that a download was checked, beside what was downloaded."""
 UNLISTED = ("logs", "benchmarks", "mlflow", LISTS)
@@ -45,8 +46,13 @@ def hash_list(log: str | os.PathLike[str]) -> Path:
 def write_hashes(
     path: str | os.PathLike[str], *, rule: str, outputs: Iterable[str], inputs: Iterable[str]
 ) -> None:
-    """Writes the SHA-256 of a job's outputs (folders file by file) and of its inputs up to LARGEST_INPUT."""
-    small = [name for name in _files(inputs) if Path(name).stat().st_size <= LARGEST_INPUT]
+    """Writes the SHA-256 of a job's outputs (folders file by file) and of its inputs up to LARGEST_INPUT.
+
+    Inputs that are part of this package (the page's templates) are left out: their paths name the checkout,
+    and equal runs in two checkouts shall give equal lists.
+    """
+    data = [name for name in _files(inputs) if not Path(name).resolve().is_relative_to(PACKAGE)]
+    small = [name for name in data if Path(name).stat().st_size <= LARGEST_INPUT]
     content = {
         "rule": rule,
         "outputs": {name: file_sha256(name) for name in _files(outputs)},

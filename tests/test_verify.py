@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+import spd.verify
 from spd.datasets import manifest, split_csv
 from spd.datasets.fingerprint import folder_fingerprint
 from spd.provenance import file_sha256
-from spd.records import write_json
+from spd.records import read_json, write_json
 from spd.verify import hash_list, main, verify, write_hashes
 
 CSV = "object,split,label,image,mask\nnut,train,normal,a.png,\nnut,test,anomaly,b.png,\n"
@@ -170,3 +171,10 @@ def test_temporary_features_and_logs_are_no_matter(made):
 def test_nothing_to_check_is_no_success(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert "run the workflow first" in capsys.readouterr().out
+
+
+def test_lists_name_no_file_of_the_program(made):
+    template = Path(spd.verify.__file__).parent / "report/templates/table.md.j2"
+    assert template.is_file()
+    job("table2", TABLE, inputs=[template, CELL])
+    assert list(read_json(hash_list(RESULTS / "logs/table2.log"))["inputs"]) == [str(CELL)]

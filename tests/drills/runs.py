@@ -146,7 +146,7 @@ def contents(results: Path) -> dict[str, str]:
 
 def leftovers(folder: Path) -> list[str]:
     """Temporary files: of jobs, of archives, and of Snakemake's and our own locks."""
-    keep = (".snakemake_timestamp", ".unpacked.json")
+    keep = (".snakemake_timestamp", ".unpacked.json", ".gitkeep")
     found = [
         path
         for root in ("results", "data")

@@ -13,7 +13,9 @@ pytestmark = pytest.mark.workflow
 
 def test_an_interrupted_run_is_quiet_and_goes_on(workspace, repository):
     target = "data/demo/tiny/visa.tar"
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile")]
+    # A shell starts what runs in its background deaf to Ctrl-C, and that is inherited.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake"]
+    command += ["--snakefile", str(repository / "Snakefile")]
     # Enough images that the job cannot end between the look at its bar and the signal.
     (workspace.folder / "mine.yaml").write_text("demo_data: {visa_normal: 400}")
     command += ["--cores", "1", "--quiet", "rules", "--configfile", "mine.yaml", "--config", "preset=tiny"]
