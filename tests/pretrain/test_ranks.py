@@ -1,5 +1,6 @@
 """One process and two gloo ranks: the same views bit for bit, the same weights to rounding."""
 
+import contextlib
 import socket
 
 import pytest
@@ -7,20 +8,25 @@ import torch
 
 CASES = [
     *(f"{method} {spd}" for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
-    *(f"moco {spd}" for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus")),
+    *(f"moco {spd}" for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus", "key")),
     *("simsiam both", "simsiam xent", "simclr xent", "simclr image", "supervised image"),
     "ntxent base",
     "timm spd",
 ]
 
 
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [str(one.getsockname()[1]) for one in sockets]
+
+
 @pytest.fixture(scope="module")
 def trained(worker, tmp_path_factory):
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_ports(1)[0], "WORLD_SIZE": "2"}
     processes = [worker("ranks", one)] + [worker("ranks", two, RANK=str(r), **together) for r in range(2)]
     for process in processes:
         output, _ = process.communicate()
@@ -52,3 +58,25 @@ def test_weights_queue_and_statistics_agree_after_20_steps(trained, case):
 def test_spd_and_base_differ(trained):
     base, spd = (torch.load(trained[0] / f"simsiam {name}" / "rank0.pt")["state"] for name in ("base", "spd"))
     assert not torch.allclose(base["backbone.conv1.weight"], spd["method.backbone.conv1.weight"], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def resumed(worker, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resumed")
+    together = {"MASTER_ADDR": "127.0.0.1", "PORTS": " ".join(free_ports(5)), "WORLD_SIZE": "2"}
+    processes = [worker("resume_ranks", folder, RANK=str(rank), **together) for rank in range(2)]
+    for process in processes:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+    return folder
+
+
+@pytest.mark.parametrize("end", ["killed", "terminated"])
+def test_two_ranks_that_were_ended_go_on_bitwise(resumed, end):
+    # killed: both by SIGKILL, two steps after the last save; terminated: SIGTERM at one rank, which ends both
+    for name in ("backbone.safetensors", "history.jsonl"):
+        assert (resumed / end / name).read_bytes() == (resumed / "straight" / name).read_bytes()
+    assert sorted(path.name for path in (resumed / end).iterdir()) == [
+        "backbone.safetensors",
+        "history.jsonl",
+    ]

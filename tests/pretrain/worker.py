@@ -20,6 +20,7 @@ SPD = {
     "shared": {"eta": 0.5, "weak_draws": "shared"},
     "plus": {"eta": 0.5, "cosines": "plus"},
     "minus": {"eta": 0.5, "cosines": "minus"},
+    "key": {"eta": 0.5, "moco_encoder": "key"},
 }
 RESUMED = [
     ("simsiam", "spd"),
@@ -31,7 +32,7 @@ RESUMED = [
 RANKED = [
     *((method, spd) for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
     # the fewest collectives
-    *(("moco", spd) for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus")),
+    *(("moco", spd) for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus", "key")),
     ("simsiam", "both"),
     ("simsiam", "xent"),
     ("simclr", "xent"),
@@ -88,6 +89,7 @@ def in_a_child(work):
     if child == 0:
         try:
             work()
+            os._exit(0)
         except SystemExit as leave:
             os._exit(leave.code)
         finally:
@@ -125,6 +127,42 @@ def resume(folder):
         small_runs.train(terminated, recipe_of(method), spd=SPD[spd])
 
 
+def resume_ranks(folder):
+    """One of two ranks: straight; killed and resumed; ended by a signal to the other rank alone and resumed.
+
+    Each in a fork of its own with its own port (PORTS), since a process group outlives no kill.
+    """
+    rank, ports = int(os.environ["RANK"]), iter(os.environ["PORTS"].split())
+
+    def together(name, *preparations):
+        def work():
+            for prepare in preparations:
+                prepare()
+            (folder / name).mkdir(exist_ok=True)
+            values = {
+                "batch": 16,
+                "batch_norm_group": 8,
+                "checkpoint_minutes": 0 if name == "killed" else 1000,
+            }
+            small_runs.train(folder / name, recipe_of("moco", **values), spd=SPD["spd"])
+
+        os.environ["MASTER_PORT"] = next(ports)
+        return in_a_child(work)
+
+    assert together("straight") == 0
+    status = together("killed", lambda: only_save_after(2), lambda: die_before(4, signal.SIGKILL))
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
+    if rank == 0:
+        assert torch.load(folder / "killed/checkpoint.pt", weights_only=True)["step"] == 2
+    told = (lambda: die_before(2, signal.SIGTERM),) if rank == 1 else ()
+    status = together("terminated", *told)
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == pretrain.PREEMPTED, status
+    if rank == 0:
+        assert torch.load(folder / "terminated/checkpoint.pt", weights_only=True)["step"] == 3
+    assert together("killed") == 0
+    assert together("terminated") == 0
+
+
 def ranks(folder):
     """Trains every method in float64; each rank saves its views of all steps and the state after 20 of 21
     steps."""
@@ -153,4 +191,4 @@ def ranks(folder):
 
 
 if __name__ == "__main__":
-    {"resume": resume, "ranks": ranks}[sys.argv[1]](Path(sys.argv[2]))
+    {"resume": resume, "resume_ranks": resume_ranks, "ranks": ranks}[sys.argv[1]](Path(sys.argv[2]))

@@ -44,8 +44,9 @@ class Run:
         self.folder = folder
         self.log = folder / f"run{len(list(folder.glob('run*.log')))}.log"
         with self.log.open("w") as log:
+            # A shell starts what runs in its background deaf to Ctrl-C, and that is inherited.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *arguments],
+                ["env", "--default-signal=INT", sys.executable, "-m", "snakemake", *arguments],
                 cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
