@@ -60,20 +60,18 @@ class Progress:
         there = sum(sum(self.took[rule]) for rule in known)
         guessed = sum(len(self.took[rule]) * self.expected[rule] for rule in known)
         speed = there / guessed if guessed else 1.0
-        work = unknown = 0.0
-        for rule, count in self.left.items():
-            if rule in self.took:
-                work += count * sum(self.took[rule]) / len(self.took[rule])
-            elif rule in self.expected:
-                work += count * self.expected[rule] * speed
-            else:
-                unknown += count
+        each = {rule: seconds * speed for rule, seconds in self.expected.items()}
+        each |= {rule: sum(took) / len(took) for rule, took in self.took.items()}
+        unknown = sum(count for rule, count in self.left.items() if rule not in each)
         if unknown > UNKNOWN * self.left.total():
             return None
         now = self.clock()
-        spent = sum(now - start for start in self.running.values())
-        at_once = (sum(times) + spent) / max(now - self.began, 1e-9)
-        return max(0.0, work - spent) / max(1.0, at_once)
+        spent = {job: now - start for job, start in self.running.items()}
+        # A job that takes longer than expected is nearly done; it does not do the work of those that wait.
+        begun = sum(min(time, each.get(self.rules.get(job, ("",))[0], 0.0)) for job, time in spent.items())
+        work = sum(count * each.get(rule, 0.0) for rule, count in self.left.items()) - begun
+        at_once = (sum(times) + sum(spent.values())) / max(now - self.began, 1e-9)
+        return max(0.0, work) / max(1.0, at_once)
 
     def line(self, done: int, total: int) -> str:
         """A bar, how many of all steps are done, the time left, and which job has just ended.

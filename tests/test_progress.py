@@ -72,6 +72,20 @@ def test_an_attempt_more_starts_its_time_anew():
     assert shown.line(1, 2).endswith("1 of 2 steps (50%) done, less than a minute left | train a, 10 s")
 
 
+def test_jobs_that_take_longer_than_expected_do_not_use_up_the_time_of_those_that_wait():
+    clock = Clock()
+    shown = Progress({}, clock)
+    shown.planned({"train": 12})
+    for number in range(12):
+        shown.named(number, "train", f"train {number}")
+    shown.started([0])
+    clock.now += 10
+    shown.finished(0)
+    shown.started([1])
+    clock.now += 500  # fifty times as long as the first one
+    assert shown.seconds_left() == pytest.approx(10 * 10)
+
+
 def test_the_line_grows_to_the_whole_bar():
     lines = [Progress({}).line(done, 7) for done in range(8)]
     assert [line.count("#") for line in lines] == sorted(line.count("#") for line in lines)
