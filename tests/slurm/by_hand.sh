@@ -7,6 +7,7 @@ preset=${1:-demo}
 shift || true
 here=$(cd "$(dirname "$0")" && pwd -P)
 folder=$(mktemp -d)
+chmod 755 "$folder" # MariaDB's own user starts in it (ACCOUNTING=yes)
 export LAB="$folder/lab" GPUS=${GPUS:-2} CPUS=${CPUS:-16} MEM_MB=${MEM_MB:-32000} OMP_NUM_THREADS=1
 finish() {
   "$here/lab.sh" stop

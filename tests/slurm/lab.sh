@@ -142,7 +142,10 @@ C
 start_accounting() {
   mkdir -p "$LAB"/mysql "$LAB/mysql-run"
   chown -R mysql "$LAB/mysql" "$LAB/mysql-run"
-  mariadb-install-db --user=mysql --datadir="$LAB/mysql" --skip-test-db >/dev/null 2>&1
+  mariadb-install-db --user=mysql --datadir="$LAB/mysql" --skip-test-db >"$LAB/log/install-db.log" 2>&1 || {
+    tail -n 5 "$LAB/log/install-db.log" >&2
+    exit 1
+  }
   mariadbd --user=mysql --datadir="$LAB/mysql" --skip-networking --socket="$LAB/mysql-run/sock" \
     --pid-file="$LAB/mysql-run/mysqld.pid" --innodb-buffer-pool-size=64M >"$LAB/log/mysql.log" 2>&1 &
   echo $! >"$LAB/run/mariadbd.pid"
