@@ -52,6 +52,7 @@ def main() -> int:
     status, text = compared(*(work / f"cells{threads}" for threads in THREADS), options.rows)
     head = f"preset {options.preset}, commit {commit}, {options.seeds} seeds of {', '.join(options.rows)}"
     command = f"python tests/drills/threads.py --preset {options.preset} --seeds {options.seeds}"
+    command += f" --rows {' '.join(options.rows)}"
     publish(f"threads {options.preset}", "\n".join([head, *text]), command, options.write)
     return status
 
