@@ -78,11 +78,11 @@ def dry_run(folder: Path) -> tuple[Used, int]:
     return used, int(totals[-1][1])
 
 
-def stubs(folder: Path, jobs: int, parallel: int) -> Used:
+def stubs(folder: Path, jobs: int, parallel: int, scheduler: str) -> Used:
     """The run of a workflow of `jobs` stubs."""
     pairs = jobs // 2
     (folder / "Snakefile").write_text(STUBS.format(pairs=pairs))
-    ran = measure([*SNAKEMAKE, "--cores", str(parallel)], folder)
+    ran = measure([*SNAKEMAKE, "--cores", str(parallel), "--scheduler", scheduler], folder)
     if len(list((folder / "detect").iterdir())) != pairs or not (folder / "table").exists():
         raise RuntimeError(f"{jobs} stub jobs: not all outputs are there")
     return ran
@@ -102,6 +102,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--parallel", type=int, default=2, help="stub jobs at once")
+    parser.add_argument(
+        "--scheduler", default="ilp", choices=["greedy", "ilp"], help="Snakemake's own default: ilp"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="of the paper preset's dry run")
     parser.add_argument("--write", action="store_true", help="replace this section of docs/performance.md")
     arguments = parser.parse_args()
@@ -110,7 +113,7 @@ def main() -> None:
         command = loop(Path(folder))
     for jobs in arguments.jobs:
         with tempfile.TemporaryDirectory() as folder:
-            ran = stubs(Path(folder), jobs, arguments.parallel)
+            ran = stubs(Path(folder), jobs, arguments.parallel, arguments.scheduler)
         rows.append(
             f"| {jobs:,} | {ran.cpu:.0f} | {1000 * ran.cpu / jobs:.1f} | {1000 * command:.1f} | "
             f"{1000 * (ran.cpu / jobs - command):.1f} | {ran.peak:.0f} | {ran.wall:.0f} |"
@@ -129,9 +132,9 @@ Dry run of preset paper from nothing, {dry[0][1]:,} jobs: {used[len(used) // 2]:
 of {len(used)}; {used[0]:.1f} - {used[-1]:.1f}), {max(one.peak for one, _ in dry):.0f} MiB at its peak (least
 wall time {min(one.wall for one, _ in dry):.0f} s). The bounds are 20 s and 2 GiB.
 
-Stub jobs, {arguments.parallel} at once. What is left of a job's CPU time when its command is taken away, as
-it runs in a plain loop, is the scheduler's overhead; it holds the start of Snakemake and the building of the
-DAG.
+Stub jobs, {arguments.parallel} at once, `--scheduler {arguments.scheduler}`. What is left of a job's CPU time
+when its command is taken away, as it runs in a plain loop, is the scheduler's overhead; it holds the start of
+Snakemake and the building of the DAG.
 
 | jobs | CPU s | CPU ms a job | its command | overhead, CPU ms a job | peak, MiB | wall s |
 |---|---|---|---|---|---|---|
