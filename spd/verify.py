@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spd.datasets.fingerprint import folder_fingerprint
-from spd.provenance import file_sha256
+from spd.provenance import PACKAGE, file_sha256
 from spd.records import read_json, write_json
 
 LISTS = "hashes"
 LARGEST_INPUT = 64 << 20  # bytes; larger inputs are covered by the list of the job that made them
-PACKAGE = Path(__file__).resolve().parent
 VERIFIED = ".verified"
 """Ending of the record that a download was checked, beside what was downloaded."""
 UNLISTED = ("logs", "benchmarks", "mlflow", LISTS)
