@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spd.detectors.threads import one_thread_each
+from spd.threads import one_thread_each
 
 _EPSILON32 = 2.0**-24
 

@@ -15,6 +15,11 @@ from spd.backbones.stages import StageNetwork
 from spd.float32 import full_float32
 from spd.images.cache import ImageCache
 from spd.tensors import TensorWriter
+from spd.threads import one_thread_each
+
+CPU_IMAGES = 4
+"""Images that one thread of a CPU takes at once, several such batches side by side. One batch on several
+threads is slower, and rounds differently for each number of them; more images at once are slower, too."""
 
 
 def extract(
@@ -36,8 +41,9 @@ def extract(
 
     Per object and stage: `NAME/STAGE` float32 (N, C, h, w), in the order of the cache; memory is one batch.
     Input is (pixel / 255 - mean) / std with the backbone's own mean and std. `precision` float32 or bfloat16
-    (of the arithmetic alone); `device`: a GPU if there is one; `threads`: of torch, while this runs;
-    `sources`: stage -> hash of the code that made it, kept with the file.
+    (of the arithmetic alone); `device`: a GPU if there is one; `threads`: of torch, while this runs; on a CPU
+    any number of them gives the same bytes. `sources`: stage -> hash of the code that made it, kept with the
+    file.
 
     Raises ValueError for a stage the backbone does not have, and for features that are not finite, naming the
     image.
@@ -123,9 +129,15 @@ class Network:
     @full_float32()
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> dict[str, Tensor]:
-        """images: uint8 (B, 3, H, W) -> {stage: float32 (B, C, h, w)} on the device."""
-        x = torch.from_numpy(np.array(images)).to(self._device)  # copied: the cache is read-only
-        x = (x.float() / 255 - self._mean) / self._std
+        """images: uint8 (B, 3, H, W) -> {stage: float32 (B, C, h, w)} on the device, the same bits with
+        any number of CPU threads."""
+        pixels = torch.from_numpy(np.array(images))  # copied: the cache is read-only
+        blocks = [pixels] if self._device.type != "cpu" else pixels.split(CPU_IMAGES)
+        found = one_thread_each(self._maps, blocks, self._device)
+        return {stage: torch.cat([maps[stage] for maps in found]) for stage in found[0]}
+
+    def _maps(self, pixels: Tensor) -> dict[str, Tensor]:
+        x = (pixels.to(self._device).float() / 255 - self._mean) / self._std
         x = x.to(self._dtype, memory_format=torch.channels_last)
         return {stage: maps.float() for stage, maps in self._network(x).items()}
 

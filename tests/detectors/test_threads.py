@@ -7,7 +7,6 @@ import torch
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.padim import PaDiM
 from spd.detectors.patchcore import PatchCore
-from spd.detectors.threads import one_thread_each
 
 SMALL = {"stage_dim": 32, "dim": 48, "projection_dim": 16}
 
@@ -42,36 +41,3 @@ def test_one_two_and_four_threads_give_the_same_bytes(detector):
         torch.set_num_threads(before)
     assert found[0] == found[1] == found[2]
     assert np.ptp(np.frombuffer(found[0][0], np.float32)) > 0
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_each_block_once_in_order_on_one_thread_and_threads_are_given_back(threads):
-    before = torch.get_num_threads()
-
-    def work(block):
-        if block == 7:
-            raise ValueError("block 7")
-        return block, torch.get_num_threads()
-
-    try:
-        torch.set_num_threads(threads)
-        assert one_thread_each(work, range(5), torch.device("cpu")) == [(i, 1) for i in range(5)]
-        with pytest.raises(ValueError, match="block 7"):
-            one_thread_each(work, range(5, 9), torch.device("cpu"))
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("inference", [False, True])
-def test_blocks_run_in_the_callers_mode(inference):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with torch.inference_mode(inference):
-            modes = one_thread_each(
-                lambda _: torch.is_inference_mode_enabled(), range(3), torch.device("cpu")
-            )
-    finally:
-        torch.set_num_threads(before)
-    assert modes == [inference] * 3

@@ -27,7 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", nargs="+", default=["simsiam", "simsiam_spd"])
+    parser.add_argument("--rows", nargs="+", default=["simsiam"])
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="write the figures into docs/trust.md")
     parser.add_argument("--work", type=Path, default=Path("build/threads"))

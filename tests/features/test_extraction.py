@@ -11,7 +11,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from spd.backbones.architectures import build
 from spd.backbones.files import export, load
 from spd.datasets.manifest import make
-from spd.features.extraction import extract
+from spd.features.extraction import Network, extract
 from spd.features.store import Features
 from spd.images.cache import ImageCache, write_cache
 from spd.images.options import GeometryOptions
@@ -76,6 +76,28 @@ def test_the_batch_does_not_matter(folder, tmp_path):
     for stage in STAGES:
         a, b = one.maps("a", stage), all_.maps("a", stage)
         assert np.allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "stages"),
+    [("resnet50", ("layer1", "layer3")), ("timm:tf_efficientnet_lite0", ("blocks.1", "blocks.4"))],
+)
+def test_the_threads_change_no_bit(tmp_path, architecture, stages):
+    torch.manual_seed(0)
+    export(
+        build(architecture), tmp_path / "b", architecture=architecture, metadata={"mean": MEAN, "std": STD}
+    )
+    images = np.random.default_rng(0).integers(0, 256, (7, 3, 96, 96), np.uint8)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            maps = Network(tmp_path / "b", stages, (96, 96))(images)
+            found.append(b"".join(maps[stage].contiguous().numpy().tobytes() for stage in stages))
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+    assert np.ptp(np.frombuffer(found[0], np.float32)) > 0
 
 
 def test_twice_gives_the_same_bytes(folder, tmp_path):
