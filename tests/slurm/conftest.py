@@ -119,6 +119,11 @@ class Workspace:
         environment = {"SPD_TEST_STEPS": str(self.folder / "steps.txt"), **environment}
         return self.start(BACKBONE, *arguments, overlay=overlay, SPD_TEST_SECONDS=str(seconds), **environment)
 
+    def logs(self):
+        """What Slurm's jobs that failed have printed."""
+        paths = sorted((self.folder / "results/slurm").rglob("*.log"))
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in paths)
+
     def steps(self, rank=0):
         """(job id, step) of each step that a rank has begun, in order."""
         path = self.folder / "steps.txt"

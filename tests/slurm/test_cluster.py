@@ -11,8 +11,11 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 pytestmark = [
     pytest.mark.skipif("SPD_TEST_SLURM" not in os.environ, reason="starts a Slurm here: make test-slurm"),
@@ -38,8 +41,17 @@ def whole(lab, tools, tmp_path_factory):
     watcher = threading.Thread(target=watch)
     watcher.start()
     run = workspace.start(overlay={"compute": compute}, SPD_TEST_OFFLINE="yes")
+    begun = set()
+
+    def three_work():
+        steps = tools["shell"]("squeue", "--steps", "--noheader", "--format=%i", check=False).split()
+        begun.update(step for step in steps if step.endswith(".0"))
+        return len(begun) >= 3
+
     try:
-        tools["until"](lambda: len(run.jobs()) >= 3, "three submissions")
+        tools["until"](three_work, "three jobs in their steps")
+        starts = start_steps(tools, tmp_path_factory.mktemp("starts"))
+        time.sleep(2)
         lab("away")
         time.sleep(60)
         lab("back")
@@ -48,7 +60,28 @@ def whole(lab, tools, tmp_path_factory):
         over.set()
         watcher.join()
     workspace.run, workspace.status, workspace.seen, workspace.scratch = run, status, seen, scratch
+    workspace.starts = starts
     return workspace
+
+
+def start_steps(tools, folder, count=12):
+    """Submits jobs that begin a step each, one every half second; returns the files of their output."""
+    wrapper = f"{REPOSITORY / 'slurm/bin'}:$PATH"
+    for number in range(count):
+        script = folder / f"{number}.sh"
+        script.write_text(
+            f'#!/bin/bash\nsleep {number / 2}\nPATH="{wrapper}"\n'
+            "srun -n1 sh -s <<<'echo in its step'\necho status $?\n"
+        )
+        output = f"--output={script.with_suffix('.txt')}"
+        tools["shell"]("sbatch", "--requeue", "--partition=cpu", "--mem=100", output, str(script))
+    return [folder / f"{number}.txt" for number in range(count)]
+
+
+def test_steps_that_begin_while_slurmctld_goes_away_begin_once_it_is_back(whole):
+    said = [path.read_text() for path in whole.starts]
+    assert all(text.count("in its step") == 1 for text in said), said
+    assert all(text.endswith("status 0\n") for text in said), said
 
 
 def test_whole_preset_runs_through_the_profile_with_slurmctld_away_for_a_minute(whole):
@@ -56,7 +89,7 @@ def test_whole_preset_runs_through_the_profile_with_slurmctld_away_for_a_minute(
     tables = whole.folder / "results/tiny/tables"
     assert (tables / "padim_1class.csv").stat().st_size > 0
     assert (whole.folder / "results/tiny/mlflow/mlflow.db").exists()
-    assert "Trying to restart" not in whole.run.said()
+    assert "Trying to restart" not in whole.run.said(), whole.logs()
 
 
 def test_no_more_jobs_at_once_than_gpus(whole):

@@ -91,21 +91,50 @@ def test_cancel_takes_only_this_folders_jobs_and_waits(tmp_path):
     ]
 
 
+def srun(folder, *arguments, **options):
+    """Runs slurm/bin/srun with the stand-ins of `folder`."""
+    path = f"{REPOSITORY / 'slurm/bin'}{os.pathsep}{folder}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["srun", *arguments], capture_output=True, text=True, env={**os.environ, "PATH": path}, **options
+    )
+
+
 def test_a_step_waits_while_slurmctld_is_away(tmp_path):
     command(tmp_path, "sleep", "")
     up = (
         f"[ $(grep -c ^scontrol {tmp_path}/calls.txt) -ge 3 ] && echo 'Slurmctld(primary) at c is UP' && exit"
     )
     command(tmp_path, "scontrol", f"{up}\necho 'Slurmctld(primary) at c is DOWN'; exit 1")
-    command(tmp_path, "srun", "cat; exit 3")
-    wrapper = REPOSITORY / "slurm/bin/srun"
-    path = f"{wrapper.parent}{os.pathsep}{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [wrapper, "-n1", "sh"],
-        input="a script",
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": path},
-    )
+    command(tmp_path, "srun", "$SLURM_TASK_PROLOG; cat; exit 3")
+    done = srun(tmp_path, "-n1", "sh", input="a script")
     assert (done.returncode, done.stdout) == (3, "a script")
     assert calls(tmp_path) == ["scontrol ping", "sleep 10"] * 2 + ["scontrol ping", "srun -n1 sh"]
+
+
+def test_a_step_that_never_began_is_started_again_with_the_same_script(tmp_path):
+    command(tmp_path, "sleep", "")
+    command(tmp_path, "scontrol", "echo 'Slurmctld(primary) at c is UP'")
+    gone = "echo 'srun: error: Unable to confirm allocation for job 7: Zero Bytes' >&2; exit 1"
+    second = f"[ $(grep -c ^srun {tmp_path}/calls.txt) -ge 2 ]"
+    command(tmp_path, "srun", f"{second} || {{ {gone}; }}\n$SLURM_TASK_PROLOG; cat; exit 3")
+    done = srun(tmp_path, "-n1", "sh", "-s", input="a script")
+    assert (done.returncode, done.stdout) == (3, "a script\n")
+    assert "before its step began" in done.stderr
+    once = ["scontrol ping", "srun -n1 sh -s"]
+    assert calls(tmp_path) == [*once, "sleep 10", *once], "and what fails in its step is not"
+
+
+def test_a_step_that_cannot_begin_fails_after_a_minute(tmp_path):
+    command(tmp_path, "sleep", "")
+    command(tmp_path, "scontrol", "echo 'Slurmctld(primary) at c is UP'")
+    command(tmp_path, "srun", "exit 5")
+    assert srun(tmp_path, "-n1", "sh").returncode == 5
+    assert calls(tmp_path).count("srun -n1 sh") == 6
+
+
+def test_a_step_that_slurm_ends_before_it_began_is_not_started_again(tmp_path):
+    command(tmp_path, "sleep", "")
+    command(tmp_path, "scontrol", "echo 'Slurmctld(primary) at c is UP'")
+    command(tmp_path, "srun", "kill -TERM $PPID; exit 143")
+    assert srun(tmp_path, "-n1", "sh").returncode == 143
+    assert calls(tmp_path) == ["scontrol ping", "srun -n1 sh"]
