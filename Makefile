@@ -27,8 +27,9 @@ demo: $(VENV)/.demo ## Install, then every table of the preset demo on this mach
 	@echo "Tables:   results/$(PRESET)/tables/   (csv, md, tex, html)"
 	@echo "Runs:     make ui$(if $(filter-out demo,$(PRESET)), PRESET=$(PRESET))   (MLflow, http://127.0.0.1:$(PORT))"
 
+# Two processes, whatever the machine: each needs some 2 GiB. A file's tests stay in one, for what they share.
 test: $(VENV)/.test lint ## Install what tests need, then run them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-paper: $(VENV)/.test ## Two real steps of each of the paper's 16 pre-trainings (full networks, 224 px)
 	$(BIN)/python -m pytest tests/paper -m paper

@@ -29,7 +29,7 @@ def machine() -> str:
         if module is not None:
             versions.append(f"{name} {module.__version__}")
     cores = f"{len(os.sched_getaffinity(0))} usable cores"
-    return f"{model}, {cores}, Python {platform.python_version()}, {', '.join(versions)}"
+    return ", ".join([model, cores, f"Python {platform.python_version()}", *versions])
 
 
 def write_section(name: str, markdown: str, document: str = "performance.md") -> None:
