@@ -61,7 +61,7 @@ rule all:
 
 onstart:
     if workflow.is_main_process:
-        held = hold_results()
+        hold_results()
         check_before_submission()
     for name in used_datasets():
         if experiment.datasets[name].notice:

@@ -9,6 +9,7 @@ from spd import locks
 
 LOCKS = Path(".snakemake/spd")
 RUN_LOCK = LOCKS / f"{experiment.preset}.run"
+HELD = []  # for as long as this process lives: an onstart block is a function, whose own names go with it
 
 
 def unlock_after_the_dead():
@@ -44,7 +45,7 @@ def _names(lock, folder):
 def hold_results():
     """Takes the lock of this preset's results until this process ends, or stops before any job."""
     try:
-        return locks.acquire(RUN_LOCK, preset=experiment.preset, remote=workflow.non_local_exec)
+        HELD.append(locks.acquire(RUN_LOCK, preset=experiment.preset, remote=workflow.non_local_exec))
     except locks.Held as held:
         raise WorkflowError(
             f"{RESULTS}: {locks.name(held.owner)} is making it; wait for it, or end it first"

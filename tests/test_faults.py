@@ -2,6 +2,7 @@
 two runs at once, a killed run's lock; clear errors, nothing lost, recovery by the same command."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -167,10 +168,39 @@ def test_of_two_runs_started_at_once_one_does_the_work(tmp_path, sound):
     text = [log.read_text() for log in logs]
     assert any(process.returncode == 0 for process in processes), text
     # The other was refused, or came when all was done; each job ran once.
-    assert sum(one.count("rule images:") for one in text) == 1
+    started = [jobs_of(one) for one in text]
+    assert sum(started, []).count("images") == 1 and [] in started, started
     for process, one in zip(processes, text, strict=True):
         if process.returncode:
             assert "is making it; wait for it" in one or "Locked: process" in one or "cannot be locked" in one
+    assert same(folder, sound)
+    assert leftovers(folder) == []
+
+
+def jobs_of(log):
+    """Rules of the jobs that a run has started, sorted."""
+    return sorted(re.findall(r"^(?:local)?rule (\w+):", log, re.MULTILINE))
+
+
+def test_a_run_that_is_under_way_is_respected(tmp_path, sound):
+    folder, logs = tmp_path / "two", [tmp_path / "a.log", tmp_path / "b.log", tmp_path / "c.log"]
+    first = start(REPOSITORY, folder, "tiny", TARGET, log=logs[0], cores=1)
+    while not jobs_of(logs[0].read_text()):
+        assert first.poll() is None, logs[0].read_text()
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGSTOP)  # alive, however long the others take to start
+    try:
+        locked = sorted((folder / ".snakemake/locks").iterdir())
+        assert locked
+        for log in logs[1:]:  # what the second leaves behind must not mislead a third
+            assert start(REPOSITORY, folder, "tiny", TARGET, log=log, cores=1).wait(300) != 0
+            said = log.read_text()
+            assert f"Locked: process {first.pid} on " in said, said
+            assert "unlocked." not in said and jobs_of(said) == []
+            assert sorted((folder / ".snakemake/locks").iterdir()) == locked
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
+    assert first.wait(600) == 0, logs[0].read_text()
     assert same(folder, sound)
     assert leftovers(folder) == []
 
