@@ -3,7 +3,7 @@ that the preset gives it, and on 8 or more.
 
     python benchmarks/plan.py [--write]
 
-Both runs of `snakemake --cores 1 plan` happen in an empty folder, so everything is still to run. They need no
+All runs of `snakemake --cores 1 plan` happen in an empty folder, so everything is still to run. They need no
 GPU.
 """
 
@@ -23,10 +23,10 @@ from spd.config import load
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def plan(compute: dict[str, Any]) -> list[str]:
+def plan(compute: dict[str, Any], **plan: Any) -> list[str]:
     """The plan's blocks of Markdown: stages, machines, the longest chain, memory, assumptions."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "mine.yaml").write_text(json.dumps({"compute": compute}))
+        (Path(folder) / "mine.yaml").write_text(json.dumps({"compute": compute, "plan": plan}))
         command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "1", "plan"]
         command += ["--configfile", "mine.yaml", "--config", "preset=paper"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
@@ -39,6 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     trainings = load(ROOT / "config.yaml", {"preset": "paper"}).compute.trainings
     stages, own, chain_of_own, memory, notes = plan({})
+    _, one, chain_of_one, *_ = plan({"gpus": 1, "trainings": None}, gpus=[1, 8, 64])
     _, eight, chain_of_eight, *_ = plan({"gpus": 8, "trainings": {name: {"gpus": 8} for name in trainings}})
     markdown = f"""From nothing; `python benchmarks/plan.py --write` puts the command's answer here.
 
@@ -51,6 +52,12 @@ Each training on the GPUs that preset paper gives it (`compute.trainings`, below
 {chain_of_own}
 
 {memory}
+
+Each training on one GPU, whether it fits its memory or not:
+
+{one}
+
+{chain_of_one}
 
 Each training on eight GPUs of a node (`gpus: 8` for all, `simclr_spd` on its two nodes):
 

@@ -47,9 +47,9 @@ def _default(entry: dict[str, Any]) -> str:
     value = entry.get("default")
     if isinstance(value, dict):
         return "see there"
-    return f"`{str(value).lower() if isinstance(value, bool) or value is None else value}`".replace(
-        "`none`", "`null`"
-    )
+    if value is None:
+        return "`null`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _kind(entry: dict[str, Any]) -> str:

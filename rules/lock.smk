@@ -25,7 +25,7 @@ def unlock_after_the_dead():
         if last.get("remote") and any(_names(path, f"results/{last.get('preset')}/") for path in left):
             print(
                 f"Locked by {locks.name(last)}, which has died; its cluster jobs may live. Wait for them or "
-                "cancel them (`squeue --me`), then run `snakemake --unlock`.",
+                "cancel them (`slurm/cancel.sh`), then run `snakemake --unlock`.",
                 file=sys.stderr,
             )
             return

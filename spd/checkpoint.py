@@ -1,6 +1,7 @@
 """Checkpoints: one file, atomic, that says which run it belongs to."""
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,14 @@ def load(path: str | os.PathLike[str], *, identity: dict[str, Any]) -> dict[str,
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as records:
+            damaged = records.testzip()  # torch itself does not look at the checksums that it wrote
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
         stored = content["identity"]
+        if not isinstance(stored, dict) or not isinstance(content["step"], int):
+            raise TypeError("it does not say which run it belongs to")
     except Exception as error:  # torch raises a different class for each way a file can be damaged
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise ValueError(f"{path}: not a readable checkpoint ({reason}); delete it to start anew") from error

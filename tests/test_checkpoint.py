@@ -53,3 +53,21 @@ def test_a_failed_save_keeps_the_old_checkpoint(tmp_path):
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
         checkpoint.save(tmp_path / "c.pt", identity=RUN, step=2, model=lambda: None)
     assert checkpoint.load(tmp_path / "c.pt", identity=RUN)["step"] == 1
+
+
+def test_one_flipped_bit_of_a_tensor_is_noticed(tmp_path):
+    path = tmp_path / "c"
+    checkpoint.save(path, identity={"seed": 1}, step=2, model={"w": torch.full((64,), 1.5)})
+    content = bytearray(path.read_bytes())
+    at = content.index(torch.full((64,), 1.5).numpy().tobytes()) + 17
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"not a readable checkpoint \(the checksum of .* is wrong\)"):
+        checkpoint.load(path, identity={"seed": 1})
+
+
+@pytest.mark.parametrize("content", [{"identity": 3, "step": 1}, {"identity": {}, "step": "1"}, [1, 2]])
+def test_a_file_that_says_of_no_run_is_no_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "c")
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        checkpoint.load(tmp_path / "c", identity={})

@@ -39,6 +39,9 @@ EDITS = {  # what a user might change: a path into the configuration and the val
 }
 OURS = ("tables/", "cells/", "backbones/", "figures/", "manifests/", "index.html")
 
+# Units a round beyond which memory or files are said to grow. A job's memory depends on the edits drawn.
+GROWTH = {"snakemake_megabytes": 2, "snakemake_files": 1, "job_megabytes": 50, "job_files": 1}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -149,8 +152,14 @@ def report(record: Path, options: argparse.Namespace) -> int:
     for line in bad:
         text.append(f"  round {line['round']}: {line['edits']}: {line['different'][:5]}")
     command = f"python tests/drills/soak.py --minutes {options.minutes:g}"
+    growing = [
+        key
+        for key, bound in GROWTH.items()
+        if len(lines) > 2 and np.polyfit(range(len(lines)), [line[key] for line in lines], 1)[0] > bound
+    ]
+    text.append(f"  grows beyond its bound: {', '.join(growing) or 'nothing'}")
     publish("soak", "\n".join(text), command, options.write)
-    return int(bool(bad))
+    return int(bool(bad or growing))
 
 
 if __name__ == "__main__":

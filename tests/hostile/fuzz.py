@@ -16,7 +16,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from inputs import CSV, Case, corpus, seeds
+import torch
+from inputs import CSV, IDENTITY, Case, corpus, seeds, weights
 from judge import Verdict, judge, warm_up
 from mutations import mutate
 
@@ -33,7 +34,7 @@ def mutants(count: int, seed: int):
     sound = dict(seeds())
     sound["annotations"] = [("image_anno.csv", b"image,label,mask\nc.png,scratch,c_mask.png\n")]
     sound["manifest"] = _manifest_files()
-    sound["checkpoint"] = [("seed0.checkpoint", sound["pth"][0][1])]
+    sound["checkpoint"] = [("seed0.checkpoint", _training_checkpoint())]
     kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
     for i in range(count):
         draw = random.Random(f"{seed} {i}")
@@ -57,6 +58,15 @@ def _manifest_files() -> list[tuple[str, bytes]]:
         ]
 
 
+def _training_checkpoint() -> bytes:
+    from spd.checkpoint import save
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "seed0.checkpoint"
+        save(path, identity=IDENTITY, step=3, model=weights(), history=[{"step": 3, "loss": 0.5}])
+        return path.read_bytes()
+
+
 def wrong(case: Case, verdict: Verdict, canary: Path) -> str | None:
     """What is wrong with a verdict, or None."""
     if canary.exists():
@@ -77,6 +87,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the table into docs/trust.md")
     parser.add_argument("--show", action="store_true", help="print every refusal")
     options = parser.parse_args()
+    # A forked child of a process whose libraries have threads may wait for one of them for ever.
+    torch.set_num_threads(1)
     work = Path(tempfile.mkdtemp(prefix="hostile-"))
     canary = work / "canary"
     warm_up(work / "warm")

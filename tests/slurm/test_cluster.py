@@ -1,4 +1,4 @@
-"""The profile slurm/ on a real Slurm of two nodes: `make test-slurm` (root, Debian packages, ten minutes).
+"""The profile slurm/ on a real Slurm of two nodes: `make test-slurm` (root, Debian packages, some 15 min).
 
 First the whole preset tiny, with slurmctld away for a minute in its midst; then, all at once, one training
 for each thing that goes wrong. Each step of a training leaves a line, so that what ran twice is counted.
@@ -95,7 +95,9 @@ def test_whole_preset_runs_through_the_profile_with_slurmctld_away_for_a_minute(
 def test_no_more_jobs_at_once_than_gpus(whole):
     def with_gpu(jobs):
         return [
-            node for _, comment, node, *_ in jobs if comment.startswith(("rule_pretrain", "rule_features"))
+            node
+            for _, comment, node, *_ in jobs
+            if comment.startswith(("rule_pretrain", "rule_features", "rule_finetune"))
         ]
 
     counts = [with_gpu(jobs) for jobs in whole.seen]
@@ -311,13 +313,14 @@ def read_only(workspace, tools):
     finally:
         if locked:
             tools["shell"]("umount", str(root))
-    return status, run, before, everything()
+    return status, run, before, everything(), locked
 
 
 def test_a_data_folder_may_be_read_only(cases):
-    status, run, before, after = cases("read_only")
+    status, run, before, after, locked = cases("read_only")
     assert status == 0, run.said()[-4000:]
     assert len(before) > 50 and before == after
+    assert locked, "the folder could not be mounted read-only"
 
 
 def refused(workspace, tools):
