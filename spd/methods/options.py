@@ -125,7 +125,7 @@ class _Recipe(Options):
     log_interval: int = Field(default=50, ge=1)
     """Steps between two lines of the history."""
     collapse: Literal["warn", "stop"] = "warn"
-    """What to do when the embeddings' std * sqrt(d) stays under `collapse_below`."""
+    """What to do when the embeddings' std * sqrt(d) is under `collapse_below` at a logged step."""
     collapse_below: float = Field(default=0.3, ge=0)
     """Threshold of std * sqrt(d), which is 1 for directions spread evenly over the sphere and 0 for one
     direction. # ours"""

@@ -12,7 +12,9 @@ def resumed(worker, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("case", ["simsiam spd", "moco spd", "simclr base", "supervised spd", "simsiam xent"])
+@pytest.mark.parametrize(
+    "case", ["simsiam spd", "moco spd", "simclr base", "simclr spd", "supervised spd", "simsiam xent"]
+)
 @pytest.mark.parametrize("end", ["killed", "terminated"])
 def test_bitwise(resumed, case, end):
     # killed: SIGKILL two steps after the last save; terminated: SIGTERM (moco: SIGUSR1), saved and exited

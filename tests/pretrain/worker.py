@@ -26,6 +26,7 @@ RESUMED = [
     ("simsiam", "spd"),
     ("moco", "spd"),
     ("simclr", "base"),
+    ("simclr", "spd"),
     ("supervised", "spd"),
     ("simsiam", "xent"),
 ]
