@@ -1,5 +1,5 @@
 """Writes what preset paper would take into docs/cluster.md: the target `plan`, for each training on the GPUs
-that the preset gives it, and on 8 or more.
+that the preset gives it, on one, and on 8 or more.
 
     python benchmarks/plan.py [--write]
 
@@ -23,10 +23,10 @@ from spd.config import load
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def plan(compute: dict[str, Any], **plan: Any) -> list[str]:
+def plan(compute: dict[str, Any], **settings: Any) -> list[str]:
     """The plan's blocks of Markdown: stages, machines, the longest chain, memory, assumptions."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "mine.yaml").write_text(json.dumps({"compute": compute, "plan": plan}))
+        (Path(folder) / "mine.yaml").write_text(json.dumps({"compute": compute, "plan": settings}))
         command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "1", "plan"]
         command += ["--configfile", "mine.yaml", "--config", "preset=paper"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)

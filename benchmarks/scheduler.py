@@ -111,7 +111,7 @@ class Scheduler(NamedTuple):
     name: str
     """ilp (Snakemake's default) or greedy."""
     subsample: int | None
-    """How many of them, drawn at random, it looks at; None: at all."""
+    """How many of them, drawn at random, it looks at; None: all of them."""
 
     def options(self) -> list[str]:
         part = [] if self.subsample is None else ["--scheduler-subsample", str(self.subsample)]

@@ -132,8 +132,9 @@ class Network:
         """images: uint8 (B, 3, H, W) -> {stage: float32 (B, C, h, w)} on the device, the same bits with
         any number of CPU threads."""
         pixels = torch.from_numpy(np.array(images))  # copied: the cache is read-only
-        blocks = [pixels] if self._device.type != "cpu" else pixels.split(CPU_IMAGES)
-        found = one_thread_each(self._maps, blocks, self._device)
+        if self._device.type != "cpu":
+            return self._maps(pixels)
+        found = one_thread_each(self._maps, pixels.split(CPU_IMAGES), self._device)
         return {stage: torch.cat([maps[stage] for maps in found]) for stage in found[0]}
 
     def _maps(self, pixels: Tensor) -> dict[str, Tensor]:

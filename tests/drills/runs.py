@@ -130,7 +130,7 @@ def publish(section: str, text: str, command: str, write: bool) -> None:
         from report import machine, write_section
 
         shown = text if text.startswith("|") else f"```\n{text}\n```"
-        write_section(section, f"`{command}` on {machine().rstrip(', ')}:\n\n{shown}", "trust.md")
+        write_section(section, f"`{command}` on {machine()}:\n\n{shown}", "trust.md")
 
 
 def contents(results: Path) -> dict[str, str]:
