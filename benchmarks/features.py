@@ -125,8 +125,8 @@ thread, wall time with more. `python benchmarks/features.py --write`
 |---|---|---|---|---|---|---|
 {table}
 
-Ours is cut after the last stage needed, folded, channels last, and takes images by fours, each four on one
-thread: the peers take all at once, on all threads. Deviation: largest difference to the whole
+Ours is cut after the last stage needed, folded, channels last, and takes images in blocks of 4 to 16, each on
+one thread: the peers take all at once, on all threads. Deviation: largest difference to the whole
 network, relative to the largest feature; for bf16 the norm of the difference relative to the features' norm.
 
 {machine()}"""

@@ -17,9 +17,9 @@ from spd.images.cache import ImageCache
 from spd.tensors import TensorWriter
 from spd.threads import one_thread_each
 
-CPU_IMAGES = 4
-"""Images that one thread of a CPU takes at once, several such batches side by side. One batch on several
-threads is slower, and rounds differently for each number of them; more images at once are slower, too."""
+CPU_PIXELS = 2**17
+"""Pixels that one thread of a CPU takes at once (4 to 16 images), several such blocks side by side. One batch
+on several threads is slower and rounds differently for each number of them. Larger ones leave the caches."""
 
 
 def extract(
@@ -134,7 +134,8 @@ class Network:
         pixels = torch.from_numpy(np.array(images))  # copied: the cache is read-only
         if self._device.type != "cpu":
             return self._maps(pixels)
-        found = one_thread_each(self._maps, pixels.split(CPU_IMAGES), self._device)
+        images_at_once = min(16, max(4, CPU_PIXELS // pixels.shape[2:].numel()))
+        found = one_thread_each(self._maps, pixels.split(images_at_once), self._device)
         return {stage: torch.cat([maps[stage] for maps in found]) for stage in found[0]}
 
     def _maps(self, pixels: Tensor) -> dict[str, Tensor]:

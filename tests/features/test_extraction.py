@@ -87,7 +87,7 @@ def test_the_threads_change_no_bit(tmp_path, architecture, stages):
     export(
         build(architecture), tmp_path / "b", architecture=architecture, metadata={"mean": MEAN, "std": STD}
     )
-    images = np.random.default_rng(0).integers(0, 256, (7, 3, 96, 96), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (33, 3, 96, 96), np.uint8)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
