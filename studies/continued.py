@@ -207,7 +207,7 @@ def main() -> None:
     images, words = pictures(CANVAS)
     print(words, flush=True)
     waiting = runs.waiting(configurations(images, arguments.seeds), arguments)
-    device = runs.device_name(arguments.device)
+    ran_by = {"device": runs.device_name(arguments.device), **runs.code_of(__file__)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         manifest = split_csv.read(tiles, csv="split_csv/1cls.csv", mask_threshold=127, defect_component=0)
@@ -215,7 +215,7 @@ def main() -> None:
         import_backbone(BackboneOptions(source="lite0"), folder / "lite0.safetensors")
         for configuration in waiting:
             result = run(images, folder, configuration, arguments.device)
-            runs.add(arguments.results, {**configuration, "images": words, "device": device, **result})
+            runs.add(arguments.results, {**configuration, "images": words, **ran_by, **result})
             brief = {
                 task: round(result["padim"]["all"][task]["AU-ROC"], 3)
                 for task in ("classification", "segmentation")

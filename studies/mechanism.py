@@ -142,11 +142,11 @@ def main() -> None:
     torch.set_num_threads(1)
     images, words = pictures(CANVAS)
     print(words, flush=True)
-    device = runs.device_name(arguments.device)
+    ran_by = {"device": runs.device_name(arguments.device), **runs.code_of(__file__)}
     for configuration in runs.waiting(configurations(images, arguments.seeds), arguments):
         told = (configuration[name] for name in ("method", "spd", "seed"))
         result = run(images, *told, arguments.device)
-        runs.add(arguments.results, {**configuration, "images": words, "device": device, **result})
+        runs.add(arguments.results, {**configuration, "images": words, **ran_by, **result})
         brief = {
             k: round(result["measured"][f"sensitivity_z_{k}"], 3) for k in ("ratio", "ratio_local", "std")
         }

@@ -19,6 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from spd.methods.options import SPDOptions
 from studies import continued, mechanism, runs
 from studies.intervals import Difference, paired
 
@@ -28,8 +29,9 @@ PAGE = DOCS / "mechanism.md"
 Run = dict[str, Any]
 """A line of a study's results."""
 Row = dict[str, Any]
-"""A run on the page: configuration, seed, settings (a hash), images and device (in words), and a number a
-measure."""
+"""A run on the page: configuration, seed, settings (a hash), images and device (in words), the state of the
+code (`ABOUT`), and a number a measure."""
+ABOUT = ("configuration", "seed", "settings", "images", "device", "code", "commit")
 Measure = Callable[[Run], float]
 Groups = dict[str, dict[int, Row]]
 """Configuration -> seed -> row."""
@@ -121,6 +123,8 @@ def table_of_runs(
             "settings": settings_of(run),
             "images": run["images"],
             "device": run["device"],
+            "code": run.get("code", ""),
+            "commit": run.get("commit") or "",
         }
         rows[name, run["seed"]] = about | {key: float(f"{m(run):.6g}") for key, m in measures.items()}
     images = {row["images"] for row in rows.values()}
@@ -129,7 +133,9 @@ def table_of_runs(
             for row in csv.DictReader(file):
                 if images and row["images"] not in images:
                     continue
-                row = {**row, "seed": int(row["seed"])} | {key: float(row[key]) for key in measures}
+                row = {"code": "", "commit": "", **row, "seed": int(row["seed"])} | {
+                    key: float(row[key]) for key in measures
+                }
                 rows.setdefault((row["configuration"], row["seed"]), row)
     order = list(current)
     kept = [row for row in rows.values() if current.get(row["configuration"]) == row["settings"]]
@@ -137,12 +143,23 @@ def table_of_runs(
         return kept
     kept.sort(key=lambda row: (order.index(row["configuration"]), row["seed"]))
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(
-            file, ["configuration", "seed", "settings", "images", "device", *measures], lineterminator="\n"
-        )
+        writer = csv.DictWriter(file, [*ABOUT, *measures], lineterminator="\n")
         writer.writeheader()
         writer.writerows(kept)
     return kept
+
+
+def origin(rows: list[Row]) -> str:
+    """What the rows are of, in words: the images, and whether one state of the code made them."""
+    states = {row["code"]: row["commit"] for row in rows}
+    named = ", ".join(
+        f"`{code}` (commit {commit or 'unknown'})" if code else "not recorded"
+        for code, commit in sorted(states.items())
+    )
+    words = f"Images: {rows[0]['images']}. Code: {named}."
+    if len(states) > 1:
+        words += " Pairs of runs by different states of the code share less than their seed fixes."
+    return words
 
 
 def grouped(rows: list[Row]) -> Groups:
@@ -247,13 +264,18 @@ def _with_common_seeds(groups: Groups, pairs: list[tuple[str, str]]) -> list[tup
     return [(a, b) for a, b in pairs if groups.get(a, {}).keys() & groups.get(b, {}).keys()]
 
 
+def _with_draws_of_their_own(run: Run) -> Run:
+    """The grid's run that differs from one with shared weak draws in these alone."""
+    asked = SPDOptions(**{**run["spd"], "weak_draws": "independent"})
+    (same,) = [spd for m, spd in mechanism.GRID if m == run["method"] and SPDOptions(**spd) == asked]
+    return mechanism.told(run["method"], same)
+
+
 def _mechanism(results: list[Run]) -> None:
     studies = {"grid": mechanism.GRID, "shared": mechanism.SHARED, "why": mechanism.WHY}
-    names, current = {}, {}
-    for study, grid in studies.items():
-        told = [mechanism.told(method, spd) for method, spd in grid]
-        names[study] = [name_of(run) for run in told]
-        current |= {name_of(run): settings_of(run) for run in told}
+    told_of = {study: [mechanism.told(*row) for row in grid] for study, grid in studies.items()}
+    names = {study: [name_of(run) for run in told] for study, told in told_of.items()}
+    current = {name_of(run): settings_of(run) for told in told_of.values() for run in told}
     measures = {**MEASURES, **PARTS}
     rows = table_of_runs(results, name_of, measures, DOCS / "mechanism-runs.csv", current)
     if not rows:
@@ -263,9 +285,10 @@ def _mechanism(results: list[Run]) -> None:
         study: [(name, f"{name.split(',')[0]}, eta 0") for name in listed if not name.endswith("eta 0")]
         for study, listed in names.items()
     }
+    pairs["shared"] += [(name_of(run), name_of(_with_draws_of_their_own(run))) for run in told_of["shared"]]
     pairs = {study: _with_common_seeds(groups, found) for study, found in pairs.items()}
     in_grid = {name: groups[name] for name in names["grid"] if name in groups}
-    put("means", [f"Images: {rows[0]['images']}.", "", *means(in_grid, MEASURES, 3)])
+    put("means", [origin(rows), "", *means(in_grid, MEASURES, 3)])
     put("differences", differences(groups, pairs["grid"], MEASURES, 3))
     put("parts", differences(groups, pairs["grid"], PARTS, 3))
     if pairs["grid"]:
@@ -286,7 +309,7 @@ def _continued(results: list[Run]) -> None:
         return
     groups = grouped(rows)
     start = "ImageNet weights"
-    put("continued", means(groups, [*JUDGED, *SEEN], 1))
+    put("continued", [origin(rows), "", *means(groups, [*JUDGED, *SEEN], 1)])
     if start in groups:  # it has no seed: it is the same in every pair
         given = next(iter(groups[start].values()))
         groups[start] = {row["seed"]: given for row in rows}

@@ -2,13 +2,21 @@
 any time and goes on where it was."""
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from spd import provenance
+
+STUDIES = Path(__file__).resolve().parent
+MEASURING = ("localisation.py", "pictures.py")  # what every study's numbers go through, beside its own file
 
 
 def options(description: str, seeds: int, results: Path) -> argparse.ArgumentParser:
@@ -46,6 +54,14 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
 
 
+def code_of(study: str) -> dict[str, str | None]:
+    """The state of the code that trains and measures a run of `study` (its `__file__`): `code`, the hash of
+    its sources, and the commit. It is no part of a run's key, so that a study goes on after a change; the
+    report says when its runs are of several states."""
+    version = provenance.code_version(Path(study), *(STUDIES / name for name in MEASURING))
+    return {name: version[name] for name in ("code", "commit")}
+
+
 def key_of(configuration: dict[str, Any]) -> str:
     """What makes a run this run: a hash of everything that it was told."""
     return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()[:16]
@@ -63,11 +79,22 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 
 def add(path: Path, run: dict[str, Any]) -> None:
-    """Adds a run: the file is the old one or the new one, never a part."""
+    """Adds a run: the file is the old one or the new one, never a part. Commands that run parts of a study
+    at once write one after the other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w") as file:
+    with _alone_in(path.parent), temporary.open("w") as file:
         file.writelines(json.dumps(line) + "\n" for line in [*load(path), run])
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+        temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from spd import cost, disk
 from spd.backbones.architectures import build
 from spd.backbones.stages import StageNetwork
-from spd.cost import BANDWIDTH_SHARE, PUBLISHED
+from spd.cost import PUBLISHED
 from spd.detectors.options import default_stages
 from spd.detectors.projection import johnson_lindenstrauss_dim
 from spd.disk import Images
@@ -103,10 +103,7 @@ class Stages(Files):
         fixed += work.core_seconds / (1 if node.local or node.stage not in _PARALLEL else threads)
         if not node.gpus:
             return (fixed + work.flops / core,) * 2
-        rates = [
-            work.flops / rate + work.view_bytes / (BANDWIDTH_SHARE * bandwidth)
-            for rate, bandwidth in _rates(plan.gpu)
-        ]
+        rates = [work.flops / rate + work.view_bytes / bandwidth for rate, bandwidth in _rates(plan.gpu)]
         return fixed + min(rates) / node.gpus, fixed + max(rates) / node.gpus
 
     def jobs(self, nodes: Mapping[int, Node], *, most: bool) -> dict[int, Job]:
@@ -263,9 +260,9 @@ def _patchcore(options, shapes: Mapping[str, tuple[int, int, int]], images: Imag
 
 @lru_cache
 def _rates(gpu: str) -> list[tuple[float, float]]:
-    """(FLOP/s, bytes/s of memory) of each published training on a GPU."""
+    """(FLOP/s, bytes/s of making views) of each published training on a GPU."""
     return [
-        (one.images_per_second * cost.flops_of("resnet50", one.recipe), one.bandwidth)
+        (one.images_per_second * cost.flops_of("resnet50", one.recipe), one.view_bandwidth)
         for one in PUBLISHED
         if one.gpu == gpu
     ]

@@ -3,6 +3,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -229,6 +230,20 @@ def test_collapsed_embeddings(runs, tmp_path, action, caplog):
         assert "the embeddings have collapsed" in caplog.text
 
 
+@pytest.mark.parametrize("method", ["simsiam", "moco", "simclr"])
+def test_images_without_a_difference_collapse_and_are_noticed_at_the_default_bound(runs, tmp_path, method):
+    still = runs.VIEW | {"jitter": {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}}
+    views = {"strong": still, "weak": still}
+    # Black, not grey: resizing leaves rounding in grey, which BatchNorm blows up to a spread.
+    black = loop.corpus.from_arrays(np.zeros((34, 3, 24, 24), dtype=np.uint8), np.arange(34) % 3)
+    recipe = runs.recipe(method, collapse="stop", collapse_after=2, views=views)
+    with pytest.raises(TrainingError, match=r"step 3: the embeddings have collapsed") as caught:
+        runs.train(tmp_path / "black", recipe, corpus_=black)
+    assert float(re.search(r"std \* sqrt\(d\) = (\S+) < 0\.3", str(caught.value))[1]) < 0.01
+    runs.train(tmp_path / "noise", runs.recipe(method, views=views))
+    assert min(line["embedding_std"] for line in history(tmp_path / "noise")) > 0.2  # so it is the images
+
+
 def test_the_files_of_a_large_batch_are_listed_beside_the_checkpoint(runs, tmp_path):
     recipe = runs.recipe("simsiam", batch=16, collapse="stop", collapse_after=2, collapse_below=9.0)
     images = broken_images(runs)
@@ -239,6 +254,25 @@ def test_the_files_of_a_large_batch_are_listed_beside_the_checkpoint(runs, tmp_p
     listed = (tmp_path / "checkpoint.pt.batch.txt").read_text().splitlines()
     assert listed == [images.names[i] for i in loop.corpus.order(34, 3, 1)[:16]]  # step 3: 2 steps an epoch
     assert all(name in str(caught.value) for name in listed[:8])
+
+
+def test_checkpoints_are_an_interval_of_time_apart(runs, tmp_path, monkeypatch):
+    now, saved = [0.0], []
+    apply, save = loop.apply, loop.checkpoint.save
+
+    def a_minute_later(*arguments):
+        now[0] += 60
+        return apply(*arguments)
+
+    monkeypatch.setattr(loop, "apply", a_minute_later)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        loop.checkpoint,
+        "save",
+        lambda path, *, step, **more: saved.append(step) or save(path, step=step, **more),
+    )
+    runs.train(tmp_path, runs.recipe("simsiam", steps=10, checkpoint_minutes=3))
+    assert saved == [3, 6, 9]
 
 
 def test_a_checkpoint_of_another_run_is_refused(runs, tmp_path, monkeypatch):

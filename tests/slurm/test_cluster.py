@@ -278,19 +278,29 @@ def killed(workspace, tools):
     os.killpg(first.process.pid, signal.SIGKILL)
     first.process.wait()
     before = tools["job"](first.jobs()[0])["JobState"]
+    made = made_before(workspace)
     tools["shell"](str(workspace.folder / "slurm/cancel.sh"), cwd=workspace.folder)
     unlock = workspace.start("--unlock")
     assert unlock.wait(120) == 0, unlock.said()
     workspace.hurry()
     second = workspace.train(steps=30, seconds=1)
-    return before, second.wait(), second, workspace
+    return before, second.wait(), second, workspace, made
+
+
+def made_before(workspace):
+    """The data, their manifests and the corpus, each with the time it was written at."""
+    folders = ("data/demo/tiny", "results/tiny/manifests", "results/tiny/corpus")
+    files = [path for name in folders for path in (workspace.folder / name).rglob("*") if path.is_file()]
+    return {str(path): path.stat().st_mtime_ns for path in files}
 
 
 def test_a_killed_controller_is_recovered_and_nothing_is_done_twice(cases):
-    before, status, run, workspace = cases("killed")
+    before, status, run, workspace, made = cases("killed")
     assert before == "RUNNING", "its job had gone on alone"
     assert status == 0, run.said()[-4000:]
     assert [step for _, step in workspace.steps()] == once(30), "each step ran once"
+    assert len(made) > 50 and made_before(workspace) == made, "what was finished stays as it was"
+    assert run.said().count("SLURM jobid") == 1, "the training is all that was submitted again"
 
 
 def read_only(workspace, tools):

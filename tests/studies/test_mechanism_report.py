@@ -93,6 +93,34 @@ def test_runs_of_the_page_stay_beside_new_ones_of_the_same_images_and_settings(p
     assert (tmp_path / "mechanism-runs.csv").read_text().splitlines()[1:] == rows
 
 
+def test_runs_of_two_states_of_the_code_are_told_apart(page, tmp_path):
+    for seed, code in ((0, "aaa"), (1, "aaa"), (2, "bbb")):
+        runs.add(tmp_path / "m.jsonl", simclr(0.0, seed, 1.0, code=code, commit=f"of-{code}"))
+        mechanism_report.report(tmp_path / "m.jsonl", tmp_path / "none.jsonl")
+        assert "Code: `aaa` (commit of-aaa)" in page.read_text()
+        assert ("different states of the code" in page.read_text()) == (seed == 2)
+    assert ",CPU,bbb,of-bbb," in (tmp_path / "mechanism-runs.csv").read_text().splitlines()[3]
+
+
+def test_shared_draws_are_paired_with_draws_of_their_own(page, tmp_path):
+    for method, spd in mechanism.SHARED:
+        told = mechanism.told(method, spd)
+        own = mechanism_report._with_draws_of_their_own(told)
+        assert own["spd"].items() >= {k: v for k, v in spd.items() if k != "weak_draws"}.items()
+        assert "weak_draws" not in own["spd"] and own["recipe"] == told["recipe"]
+    for seed in (0, 1, 2):
+        more = {"seed": seed, "images": "made up", "device": "CPU"}
+        for spd, r in (
+            ({"eta": 1.0}, 1.0 + seed),
+            ({"eta": 1.0, "weak_draws": "shared"}, 1.25 + 1.01 * seed),
+        ):
+            run = {**mechanism.told("moco", spd), **more, "measured": measured(r)}
+            runs.add(tmp_path / "m.jsonl", run)
+    mechanism_report.report(tmp_path / "m.jsonl", tmp_path / "none.jsonl")
+    row = "| MoCo, eta 1, weak draws shared | MoCo, eta 1 | **+0.260 [+0.235, +0.285]** |"
+    assert row in page.read_text()
+
+
 def test_every_row_of_the_second_study_has_the_training_that_it_is_compared_with():
     names = {row[0]: row for row in (*continued.GRID, *continued.WHY)}
     assert len(names) == len(continued.GRID) + len(continued.WHY)

@@ -1,8 +1,10 @@
 import json
+import multiprocessing
 
 import pytest
 
-from studies import runs
+from spd import provenance
+from studies import mechanism, runs
 
 
 def test_runs_are_added_and_a_line_cut_by_a_kill_is_left_out(tmp_path):
@@ -15,6 +17,30 @@ def test_runs_are_added_and_a_line_cut_by_a_kill_is_left_out(tmp_path):
     assert [run["key"] for run in runs.load(path)] == ["x", "y"]
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["x", "y"]
     assert list(path.parent.iterdir()) == [path]
+
+
+def add_many(path, name):
+    for i in range(20):
+        runs.add(path, {"key": f"{name}{i}"})
+
+
+def test_commands_that_add_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    others = [multiprocessing.get_context("spawn").Process(target=add_many, args=(path, n)) for n in "ab"]
+    for other in others:
+        other.start()
+    add_many(path, "c")
+    for other in others:
+        other.join(120)
+    assert sorted(run["key"] for run in runs.load(path)) == sorted(
+        f"{n}{i}" for n in "abc" for i in range(20)
+    )
+
+
+def test_a_run_says_which_code_it_is_of_and_keeps_its_key():
+    found = runs.code_of(mechanism.__file__)
+    assert found["commit"] == provenance.commit()["commit"] and len(found["code"]) == 12
+    assert found["code"] != runs.code_of(runs.__file__)["code"]
 
 
 def test_a_key_follows_every_setting_and_no_order():
