@@ -86,6 +86,12 @@ WHY = [  # the order of their running
         {"local": {"area": (0.002, 0.01), "sigma": (0.01, 0.02)}},
     ),
 ]
+RATES = [  # one run each without SPD: how the learning rate was chosen, with two rows of the above
+    ("SimCLR, lr x 3, free BN", "simclr", {"eta": 0.0}, {"lr": 0.01, "frozen_norm": False}),
+    ("SimCLR, lr x 10", "simclr", {"eta": 0.0}, {"lr": 0.03}),
+    ("SimCLR, lr x 33", "simclr", {"eta": 0.0}, {"lr": 0.1}),
+]
+RATES_WITH = ("ImageNet weights", "SimCLR", "SimCLR, lr x 3")
 
 
 def recipe_of(method: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -183,10 +189,10 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
     """Every run in the order of running, seed by seed, the question before the reasons, each with its
     `key`."""
     listed = []
-    for study, grid in (("grid", GRID), ("why", WHY)):
+    for study, grid in (("grid", GRID), ("why", WHY), ("rates", RATES)):
         for seed in range(seeds):
             for name, method, spd, changes in grid:
-                if method is None and seed:
+                if seed and (method is None or study == "rates"):
                     continue
                 identity = {**told(name, method, spd, changes), "seed": seed, "data": images.digest}
                 listed.append({**identity, "study": study, "key": runs.key_of(identity)})

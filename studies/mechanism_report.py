@@ -76,6 +76,9 @@ JUDGED: dict[str, Measure] = {
 SEEN: dict[str, Measure] = {  # of Caltech's held-out photographs; the ImageNet weights have no probe
     "kNN, %": lambda run: 100 * run["measured"].get("knn", math.nan),
 }
+SPREAD: dict[str, Measure] = {
+    "std √d": lambda run: run["measured"].get("sensitivity_z_std", math.nan),
+}
 
 
 def name_of(run: Run) -> str:
@@ -298,16 +301,22 @@ def _mechanism(results: list[Run]) -> None:
 
 
 def _continued(results: list[Run]) -> None:
-    told = [continued.told(*row) for row in (*continued.GRID, *continued.WHY)]
+    told = [continued.told(*row) for row in (*continued.GRID, *continued.WHY, *continued.RATES)]
     current = {run["name"]: settings_of(run) for run in told}
     stages = {
         f"{stage}: image AU-ROC": _padim("classification", "AU-ROC", stage) for stage in continued.STAGES
     }
     path = DOCS / "continued-runs.csv"
-    rows = table_of_runs(results, lambda run: run["name"], {**JUDGED, **stages, **SEEN}, path, current)
+    rows = table_of_runs(
+        results, lambda run: run["name"], {**JUDGED, **stages, **SEEN, **SPREAD}, path, current
+    )
     if not rows:
         return
     groups = grouped(rows)
+    rates = {row[0]: groups.pop(row[0], {}) for row in continued.RATES}
+    rates = {name: groups.get(name, {}) for name in continued.RATES_WITH} | rates
+    rates = {name: {0: group[0]} for name, group in rates.items() if 0 in group}
+    put("continued-rates", means(rates, [*JUDGED, *SEEN, *SPREAD], 2))
     start = "ImageNet weights"
     put("continued", [origin(rows), "", *means(groups, [*JUDGED, *SEEN], 1)])
     if start in groups:  # it has no seed: it is the same in every pair

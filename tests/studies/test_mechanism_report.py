@@ -5,7 +5,7 @@ import pytest
 from studies import continued, mechanism, mechanism_report, runs
 
 SECTIONS = ("means", "differences", "parts", "shared", "why")
-JUDGED = ("continued", "continued-differences", "continued-start", "continued-stages")
+JUDGED = ("continued", "continued-rates", "continued-differences", "continued-start", "continued-stages")
 SENSITIVITY = ("z_ratio", "z_ratio_local", "z_std", "z_cos_plus", "z_cos_local", "h_ratio_local")
 PLACES = ("all", "jitter_all", *(f"jitter_{stage}" for stage in mechanism.STAGES))
 
@@ -37,7 +37,7 @@ def simclr(eta, seed, r, **more):
 
 
 def judged_run(name, seed, value):
-    row = next(row for row in (*continued.GRID, *continued.WHY) if row[0] == name)
+    row = next(row for row in (*continued.GRID, *continued.WHY, *continued.RATES) if row[0] == name)
     about = {
         "seed": seed,
         "images": "made up",
@@ -57,8 +57,16 @@ def test_means_and_paired_differences_are_on_the_page(page, tmp_path):
         values = {"SimCLR": 0.5 + seed / 10, "SimCLR + SPD": 0.6, "SimCLR + SPD, eta 1": 0.7}
         for name, value in (values if seed else {"ImageNet weights": 0.8, **values}).items():
             runs.add(tmp_path / "c.jsonl", judged_run(name, seed, value))
+    runs.add(tmp_path / "c.jsonl", judged_run("SimCLR, lr x 10", 0, 0.4))
     mechanism_report.report(tmp_path / "m.jsonl", tmp_path / "c.jsonl")
     text = page.read_text()
+    rates = text.partition("begin continued-rates -->")[2].partition("<!--")[0].splitlines()[3:]
+    assert [row.split(" | ")[:2] for row in rates] == [  # seed 0 alone
+        ["| ImageNet weights", "80.00"],
+        ["| SimCLR", "50.00"],
+        ["| SimCLR, lr x 10", "40.00"],
+    ]
+    assert text.count("SimCLR, lr x 10") == 1
     assert text.startswith("kept\n") and text.endswith("kept too\n")
     assert "| SimCLR, eta 0 | 2.000 |" in text
     assert "| SimCLR, eta 0.1 | SimCLR, eta 0 | **+0.510 [+0.485, +0.535]** |" in text
