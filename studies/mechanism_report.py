@@ -136,8 +136,9 @@ def table_of_runs(
             for row in csv.DictReader(file):
                 if images and row["images"] not in images:
                     continue
+                # A file may be older than a column.
                 row = {"code": "", "commit": "", **row, "seed": int(row["seed"])} | {
-                    key: float(row[key]) for key in measures
+                    key: float(row.get(key, "nan")) for key in measures
                 }
                 rows.setdefault((row["configuration"], row["seed"]), row)
     order = list(current)

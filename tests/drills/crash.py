@@ -148,6 +148,10 @@ def report(record: Path, options: argparse.Namespace) -> int:
     draws = sorted(line["seconds"] for line in kills) or [0.0]
     median = draws[len(draws) // 2]
     text.append(f"  killed after {draws[0]:g} to {draws[-1]:g} s of processor time, median {median:g} s")
+    done = sorted(line["finished"] for line in kills) or [0]
+    text.append(
+        f"  outputs recorded as finished at a kill: {done[0]} to {done[-1]}, median {done[len(done) // 2]}"
+    )
     for what, count in bad.items():
         text.append(f"  {count} {what}")
     hit = sorted({rule for line in kills for rule in line["running"]})

@@ -1,5 +1,7 @@
 """The page of the studies, from made-up runs whose differences are known."""
 
+import csv
+
 import pytest
 
 from studies import continued, mechanism, mechanism_report, runs
@@ -108,6 +110,24 @@ def test_runs_of_two_states_of_the_code_are_told_apart(page, tmp_path):
         assert "Code: `aaa` (commit of-aaa)" in page.read_text()
         assert ("different states of the code" in page.read_text()) == (seed == 2)
     assert ",CPU,bbb,of-bbb," in (tmp_path / "mechanism-runs.csv").read_text().splitlines()[3]
+
+
+def test_a_file_of_runs_older_than_its_columns_is_read(page, tmp_path):
+    none, path = tmp_path / "none.jsonl", tmp_path / "continued-runs.csv"
+    runs.add(tmp_path / "c.jsonl", judged_run("SimSiam", 0, 0.5))
+    mechanism_report.report(none, tmp_path / "c.jsonl")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    dropped = ("code", "commit", "std √d")
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(
+            file, [name for name in rows[0] if name not in dropped], extrasaction="ignore"
+        )
+        writer.writeheader()
+        writer.writerows(rows)
+    mechanism_report.report(none, none)
+    assert "| SimSiam | 50.0 |" in page.read_text() and "Code: not recorded." in page.read_text()
+    assert {*dropped} <= {*path.read_text().splitlines()[0].split(",")}
 
 
 def test_shared_draws_are_paired_with_draws_of_their_own(page, tmp_path):
