@@ -86,10 +86,9 @@ WHY = [  # the order of their running
         {"local": {"area": (0.002, 0.01), "sigma": (0.01, 0.02)}},
     ),
 ]
-RATES = [  # one run each without SPD: how the learning rate was chosen, with two rows of the above
+RATES = [  # one run each without SPD: how the learning rate was chosen, with rows of the above
     ("SimCLR, lr x 3, free BN", "simclr", {"eta": 0.0}, {"lr": 0.01, "frozen_norm": False}),
     ("SimCLR, lr x 10", "simclr", {"eta": 0.0}, {"lr": 0.03}),
-    ("SimCLR, lr x 33", "simclr", {"eta": 0.0}, {"lr": 0.1}),
 ]
 RATES_WITH = ("ImageNet weights", "SimCLR", "SimCLR, lr x 3")
 

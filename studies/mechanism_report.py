@@ -317,7 +317,11 @@ def _continued(results: list[Run]) -> None:
     rates = {row[0]: groups.pop(row[0], {}) for row in continued.RATES}
     rates = {name: groups.get(name, {}) for name in continued.RATES_WITH} | rates
     rates = {name: {0: group[0]} for name, group in rates.items() if 0 in group}
-    put("continued-rates", means(rates, [*JUDGED, *SEEN, *SPREAD], 2))
+    table = means(rates, [*JUDGED, *SEEN, *SPREAD], 2)
+    put("continued-rates", [origin([group[0] for group in rates.values()]), "", *table] if rates else [])
+    rows = [row for group in groups.values() for row in group.values()]
+    if not rows:
+        return
     start = "ImageNet weights"
     put("continued", [origin(rows), "", *means(groups, [*JUDGED, *SEEN], 1)])
     if start in groups:  # it has no seed: it is the same in every pair

@@ -62,7 +62,7 @@ def test_means_and_paired_differences_are_on_the_page(page, tmp_path):
     runs.add(tmp_path / "c.jsonl", judged_run("SimCLR, lr x 10", 0, 0.4))
     mechanism_report.report(tmp_path / "m.jsonl", tmp_path / "c.jsonl")
     text = page.read_text()
-    rates = text.partition("begin continued-rates -->")[2].partition("<!--")[0].splitlines()[3:]
+    rates = text.partition("begin continued-rates -->")[2].partition("<!--")[0].splitlines()[5:]
     assert [row.split(" | ")[:2] for row in rates] == [  # seed 0 alone
         ["| ImageNet weights", "80.00"],
         ["| SimCLR", "50.00"],
