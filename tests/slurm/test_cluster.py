@@ -12,8 +12,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
+import numpy as np
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -333,6 +336,47 @@ def test_a_data_folder_may_be_read_only(cases):
     assert locked, "the folder could not be mounted read-only"
 
 
+# Percent signs stand for them in names of files and logs, and mean something to Slurm, too.
+ODD = "nut \"a\" 'b' $(touch canary) `touch canary`; touch canary & ünï 日本 %41 {x} <b>#"
+OBJECTS = (ODD, "metal nut", "100%n 'x'")
+
+
+def odd_names(workspace, tools):
+    for name in OBJECTS:
+        for i, part in enumerate(("train/good", "train/good", "test/good", "test/spot")):
+            path = workspace.folder / "photographs" / name / part / f"{i} $(touch canary).png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(i).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(path)
+            if part == "test/spot":
+                truth = path.parents[2] / "ground_truth/spot" / f"{path.stem}_mask.png"
+                truth.parent.mkdir(parents=True)
+                Image.fromarray(np.eye(48, dtype=np.uint8) * 255).save(truth)
+    mine = {"name": "Mine", "reader": "mvtec", "root": "photographs", "objects": list(OBJECTS)}
+    overlay = {
+        "compute": {"objects_per_job": "one", "device": "cpu"},
+        "datasets": {"mine": mine},
+        "tables": {"custom": {"datasets": ["mine"], "rows": ["lite0_random"]}},
+    }
+    one, *others = (
+        f"results/tiny/cells/mine/1cls/padim-demo/{quote(name, safe='')}/lite0_random-seed0.json"
+        for name in OBJECTS
+    )
+    first = workspace.start(one, overlay=overlay)  # a job of its own, whose log's path has the name
+    status = first.wait()
+    second = workspace.start(*others, overlay=overlay)  # an array
+    return (status, second.wait()), (first, second), (one, *others), workspace
+
+
+def test_names_that_mean_something_to_a_shell_or_to_slurm_go_through_the_profile(cases):
+    status, (first, second), cells, workspace = cases("odd_names")
+    assert status == (0, 0), (first.said() + second.said())[-4000:]
+    assert all((workspace.folder / cell).is_file() for cell in cells)
+    assert "rule detect" in first.said() and "Submitted array job" not in first.said()
+    assert "Submitted array job" in second.said()
+    assert list(workspace.folder.rglob("canary")) == []
+
+
 def refused(workspace, tools):
     run = workspace.start(overlay={"compute": {"gpus": 3, "device": "cpu"}})
     return run.wait(), run, tools["shell"]("squeue", "--noheader", "--format=%Z")
@@ -358,5 +402,6 @@ CASES = {
     "interrupted": (interrupted, WITHOUT_GPUS),
     "killed": (killed, WITHOUT_GPUS),
     "read_only": (read_only, {}),
+    "odd_names": (odd_names, {}),
     "refused": (refused, {r"slurm_partition: cpu": "slurm_partition: nowhere"}),
 }

@@ -57,6 +57,16 @@ def test_refused_submission_is_not_repeated(tmp_path):
     assert len(calls(tmp_path)) == 1
 
 
+def test_the_folder_of_a_jobs_log_is_no_pattern(tmp_path):
+    command(tmp_path, "sbatch", "printf '%s|' \"$@\"")
+    call = ["--comment", "100%n", "--output", "logs/metal%20nut $(x)/%j.log", "--wrap", "echo %j"]
+    done = subprocess.run(
+        [REPOSITORY / "slurm/bin/sbatch", *call], capture_output=True, text=True, env=with_commands(tmp_path)
+    )
+    call[3] = "logs/metal%%20nut $(x)/%j.log"
+    assert done.stdout == "|".join(call) + "|\n"
+
+
 STATUS = ["-X", "--parsable2", "--noheader", "--format=JobIdRaw,State", "--endtime", "now", "--name", "spd_a"]
 
 
