@@ -1,6 +1,6 @@
 """Does the SPD term do what it says? Local against global sensitivity of small networks, paired by seed.
 
-    SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.mechanism    # half an hour; resumable
+    SPD_DATA=/your/folder OMP_NUM_THREADS=1 python -m studies.mechanism    # an hour; resumable
     python -m studies.mechanism --report                                   # docs/mechanism.md from its runs
 
 Runs that share a seed share the initial weights, the order of images, the strong views and the held-out

@@ -275,6 +275,19 @@ def _with_draws_of_their_own(run: Run) -> Run:
     return mechanism.told(run["method"], same)
 
 
+def _halves(groups: Groups, pairs: list[tuple[str, str]]) -> list[str]:
+    """A table: what the study's own seeds say, and those that were added; empty before any was added."""
+    own, added = f", seeds 0 - {mechanism.SEEDS - 1}", f", seeds {mechanism.SEEDS} on"
+    parts: Groups = {}
+    for name, group in groups.items():
+        for seed, row in group.items():
+            parts.setdefault(name + (own if seed < mechanism.SEEDS else added), {})[seed] = row
+    if not any(name.endswith(added) for name in parts):
+        return []
+    halves = [(name + half, base + half) for name, base in pairs for half in (own, added)]
+    return differences(parts, _with_common_seeds(parts, halves), ("r", "r, blend alone", "AU-ROC, jitter"), 3)
+
+
 def _mechanism(results: list[Run]) -> None:
     studies = {"grid": mechanism.GRID, "shared": mechanism.SHARED, "why": mechanism.WHY}
     told_of = {study: [mechanism.told(*row) for row in grid] for study, grid in studies.items()}
@@ -297,6 +310,7 @@ def _mechanism(results: list[Run]) -> None:
     put("parts", differences(groups, pairs["grid"], PARTS, 3))
     if pairs["grid"]:
         plot(groups, pairs["grid"], MEASURES, DOCS / "images" / "mechanism.png")
+    put("halves", _halves(groups, pairs["grid"]))
     for study in ("shared", "why"):
         put(study, differences(groups, pairs[study], [*MEASURES, *list(PARTS)[:2]], 3))
 

@@ -95,7 +95,8 @@ class Stages(Files):
         return self._found[key]
 
     def seconds(self, node: Node, work: Work) -> tuple[float, float]:
-        """(least, most) seconds of a job: the spread is that of the published throughputs (`spd.cost`)."""
+        """(least, most) seconds of a job: the spread is that of the published throughputs and of the
+        views' (`spd.cost`)."""
         plan, threads = self.experiment.plan, self.experiment.compute.threads
         core = plan.cpu_gflops * 1e9 * (1 if node.local else threads)
         fixed = plan.start_seconds + work.moved / (plan.mb_per_second * 1e6) + work.core_flops / core

@@ -6,7 +6,7 @@ import pytest
 
 from studies import continued, mechanism, mechanism_report, runs
 
-SECTIONS = ("means", "differences", "parts", "shared", "why")
+SECTIONS = ("means", "differences", "parts", "halves", "shared", "why")
 JUDGED = ("continued", "continued-rates", "continued-differences", "continued-start", "continued-stages")
 SENSITIVITY = ("z_ratio", "z_ratio_local", "z_std", "z_cos_plus", "z_cos_local", "h_ratio_local")
 PLACES = ("all", "jitter_all", *(f"jitter_{stage}" for stage in mechanism.STAGES))
@@ -110,6 +110,19 @@ def test_runs_of_two_states_of_the_code_are_told_apart(page, tmp_path):
         assert "Code: `aaa` (commit of-aaa)" in page.read_text()
         assert ("different states of the code" in page.read_text()) == (seed == 2)
     assert ",CPU,bbb,of-bbb," in (tmp_path / "mechanism-runs.csv").read_text().splitlines()[3]
+
+
+def test_seeds_after_the_first_five_are_a_repetition(page, tmp_path):
+    for seed in range(8):
+        for eta, r in ((0.0, 1.0), (0.1, (1.5 if seed < 5 else 1.25) + 0.01 * seed)):
+            runs.add(tmp_path / "m.jsonl", simclr(eta, seed, r))
+        if seed == 4:
+            mechanism_report.report(tmp_path / "m.jsonl", tmp_path / "none.jsonl")
+            assert "seeds 5 on" not in page.read_text()
+    mechanism_report.report(tmp_path / "m.jsonl", tmp_path / "none.jsonl")
+    text = page.read_text()
+    assert "| SimCLR, eta 0.1, seeds 0 - 4 | SimCLR, eta 0, seeds 0 - 4 | **+0.520 [" in text
+    assert "| SimCLR, eta 0.1, seeds 5 on | SimCLR, eta 0, seeds 5 on | **+0.310 [" in text
 
 
 def test_a_file_of_runs_older_than_its_columns_is_read(page, tmp_path):
