@@ -5,6 +5,9 @@ statistics of fixed groups of images (ghost batch normalisation, https://arxiv.o
 groups of 32 it is what 8 GPUs with plain BatchNorm do to a batch of 256, on any number of ranks.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
 from timm.layers import BatchNormAct2d
@@ -68,9 +71,10 @@ class _GlobalNormalise(torch.autograd.Function):
 
 class _ThenBatchNorm(_BatchNorm):
     """Normalises, then applies the submodules named in `after`: what a replaced layer did behind its own
-    normalisation."""
+    normalisation. With `moves` False a training pass leaves the running statistics alone."""
 
     after: tuple[str, ...] = ()
+    moves = True
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.normalised(x)
@@ -90,10 +94,17 @@ class GlobalBatchNorm(_ThenBatchNorm):
             raise ValueError(f"expected (B, C), (B, C, L) or (B, C, H, W), got {tuple(x.shape)}")
 
     def normalised(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training or world_size() == 1:
+        if not self.training:
             return _BatchNorm.forward(self, x)
+        if world_size() == 1:
+            if self.moves:
+                return _BatchNorm.forward(self, x)
+            self._check_input_dim(x)
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
         self._check_input_dim(x)
         normalised, mean, variance = _GlobalNormalise.apply(x, self.weight, self.bias, self.eps)
+        if not self.moves:
+            return normalised
         with torch.no_grad():
             count = x.numel() // x.shape[1] * world_size()
             self.num_batches_tracked.add_(1)
@@ -131,10 +142,11 @@ class GhostBatchNorm(_ThenBatchNorm):
             F.batch_norm(part, mean, var, self.weight, self.bias, True, 1 / (i + 1), self.eps)
             for i, part in enumerate(x.split(group))
         ]
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var, self.momentum)
+        if self.moves:
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var, self.momentum)
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
@@ -169,6 +181,20 @@ def freeze(module: nn.Module) -> None:
     for norm in module.modules():
         if isinstance(norm, _BatchNorm):
             norm.eval()
+
+
+@contextmanager
+def keeping_running_statistics(module: nn.Module) -> Iterator[None]:
+    """Inside the block, training passes of `module` normalise by their batch as always and leave the running
+    statistics of every converted BatchNorm as they are."""
+    norms = [norm for norm in module.modules() if isinstance(norm, _ThenBatchNorm)]
+    for norm in norms:
+        norm.moves = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.moves = True
 
 
 @torch.no_grad()

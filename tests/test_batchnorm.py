@@ -55,6 +55,19 @@ def test_ghost_with_one_group_is_torchs():
     torch.testing.assert_close(ghost(x), peer(x))
 
 
+@pytest.mark.parametrize("kind", ["global", "ghost"])
+def test_running_statistics_are_kept_where_asked(kind):
+    norm = convert(nn.Sequential(nn.BatchNorm2d(3)), kind, group=4)
+    x = torch.randn(8, 3, 4, 4)
+    expected = copy.deepcopy(norm)(x)
+    before = copy.deepcopy(norm.state_dict())
+    with batchnorm.keeping_running_statistics(norm):
+        assert torch.equal(norm(x), expected)
+    assert all(torch.equal(value, before[key]) for key, value in norm.state_dict().items())
+    norm(x)
+    assert int(norm[0].num_batches_tracked) == 1
+
+
 def test_ghost_refuses_a_batch_that_its_groups_do_not_fill():
     ghost = GhostBatchNorm(3)
     ghost.group = 4

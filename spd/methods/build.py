@@ -6,7 +6,7 @@ from spd import batchnorm
 from spd.backbones.architectures import build as build_backbone
 from spd.backbones.architectures import feature_dim
 from spd.methods.moco import MoCo
-from spd.methods.options import Recipe, SPDOptions
+from spd.methods.options import Recipe, SPDOptions, conflict
 from spd.methods.simclr import SimCLR
 from spd.methods.simsiam import SimSiam
 from spd.methods.spd import WithSPD
@@ -28,14 +28,9 @@ def build(architecture: str, recipe: Recipe, spd: SPDOptions | None = None, *, c
         method = {"simsiam": SimSiam, "moco": MoCo, "simclr": SimCLR}[recipe.method](backbone, dim, recipe)
     model = method
     if spd is not None and spd.eta > 0:
-        model = WithSPD(method, spd, supervised=recipe.method == "supervised")
-        by_keys = recipe.method == "moco" and spd.moco_encoder == "key"
-        if model.perturbed is not None and (by_keys or spd.stop_gradient == "both"):
-            key, other = ("moco_encoder: key", "query") if by_keys else ("stop_gradient: both", "none")
-            raise ValueError(
-                f"spd: {key} leaves the xent objective nothing of the network to train; "
-                f"use {key.partition(':')[0]}: {other} or objective: cosine"
-            )
+        if (reason := conflict(recipe, spd)) is not None:
+            raise ValueError(f"spd: {reason}")
+        model = WithSPD(method, spd, recipe.method)
     batchnorm.convert(model, recipe.batch_norm, recipe.batch_norm_group, recipe.batch_norm_momentum)
     return model
 

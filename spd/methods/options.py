@@ -60,6 +60,27 @@ class SPDOptions(Options):
     """Which of MoCo's encoders embeds the two SPD views. `key`: the moving average, without a gradient, so
     that the anchor alone is moved. They never enter the queue. # ours"""
 
+    statistics: Literal["auto", "own", "shared"] = "auto"
+    """BatchNorm of the two SPD views: each kind is normalised by its `own` statistics, or both by `shared` ones,
+    pair by pair in one pass. auto: shared for xent, own for cosine. xent with own is refused: each kind would
+    be centred on its own mean, which hides the difference from the classifier in training (SimSiam) or gives
+    it away (supervised). # ours"""
+    running_statistics: Literal["method", "all"] = "method"
+    """Which views move BatchNorm's running statistics, by which detectors read the backbone: those of the base
+    method alone, so that a pair differs in its loss only, or SPD's views, too. # ours"""
+
+    def objective_of(self, method: str) -> str:
+        """`cosine` or `xent`: what `auto` means for a base method (simsiam | moco | simclr | supervised)."""
+        if self.objective != "auto":
+            return self.objective
+        return "xent" if method == "supervised" else "cosine"
+
+    def statistics_of(self, method: str) -> str:
+        """`own` or `shared`: what `auto` means for a base method."""
+        if self.statistics != "auto":
+            return self.statistics
+        return "shared" if self.objective_of(method) == "xent" else "own"
+
     def views(self, views: ViewsOptions) -> ViewsOptions:
         """A recipe's views with this term's anchor, local change and sharing of draws."""
         local = views.local.model_copy(update={"kind": self.local})
@@ -300,6 +321,37 @@ def seen_views(
         return recipe.views, base
     views = spd.views(recipe.views)
     return views, views.names(base, spd=True)
+
+
+def conflict(
+    recipe: SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe, spd: SPDOptions | None
+) -> str | None:
+    """Why this recipe cannot be trained with this SPD term, and the way out; None where it can."""
+    if spd is None or spd.eta == 0:
+        return None
+    if spd.objective_of(recipe.method) == "xent":
+        if spd.statistics == "own":
+            return (
+                "statistics: own embeds each kind of view by itself, and BatchNorm then takes from the xent "
+                "objective what it should learn from, or gives it away; use statistics: shared or auto, or "
+                "objective: cosine"
+            )
+        by_keys = recipe.method == "moco" and spd.moco_encoder == "key"
+        if by_keys or spd.stop_gradient == "both":
+            key, other = ("moco_encoder: key", "query") if by_keys else ("stop_gradient: both", "none")
+            return (
+                f"{key} leaves the xent objective nothing of the network to train; "
+                f"use {key.partition(':')[0]}: {other} or objective: cosine"
+            )
+    group = recipe.batch_norm_group
+    if recipe.batch_norm == "ghost" and spd.statistics_of(recipe.method) == "shared":
+        images = 2 * recipe.batch
+        if images % min(images, group):
+            return (
+                f"statistics: shared normalises {images} images together (two of each of batch: {recipe.batch}), "
+                f"no multiple of batch_norm_group: {group}; choose a batch that is a multiple of it"
+            )
+    return None
 
 
 def digest(options: Options) -> str:

@@ -1,9 +1,12 @@
 """The SPD term, added to any base method (https://arxiv.org/abs/2207.14315). Equations:
 docs/methods/spd.md."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
+from spd.batchnorm import keeping_running_statistics
 from spd.losses.classification import spd_xent
 from spd.losses.cosine import cosine, spd_cosine
 from spd.methods.options import SPDOptions
@@ -12,26 +15,27 @@ from spd.methods.options import SPDOptions
 class WithSPD(nn.Module):
     """A base method with loss + eta * L_SPD; the method itself knows nothing of it.
 
-    The views `plus` and `minus` (and `anchor`, with `anchor: image`) each pass the method's `embed` on their
-    own, so each has its own BatchNorm statistics.
+    The views `plus` and `minus` (and `anchor`, with `anchor: image`) pass the method's `embed` after its own
+    views: `plus` and `minus` each by itself, or in one pass, so that they share BatchNorm's statistics
+    (`statistics`).
     """
 
-    def __init__(self, method: nn.Module, options: SPDOptions, *, supervised: bool):
+    def __init__(self, method: nn.Module, options: SPDOptions, name: str):
+        """name: of the base method, as recipes spell it."""
         super().__init__()
         self.method = method
         self.options = options
-        objective = options.objective
-        if objective == "auto":
-            objective = "xent" if supervised else "cosine"
-        self.perturbed = nn.Linear(method.dim, 2) if objective == "xent" else None
+        self.shared = options.statistics_of(name) == "shared"
+        self.perturbed = nn.Linear(method.dim, 2) if options.objective_of(name) == "xent" else None
 
     def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """The method's outputs with the SPD term in `loss`; `base` and `spd` are its parts, `z`, `z_plus`,
         `z_minus` (B, D)."""
         out = self.method(views, labels, seed)
-        z = self.method.embed(views["anchor"]) if self.options.anchor == "image" else out["z"]
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.stop_gradient == "none"):
-            z_plus, z_minus = self._embed(views["plus"]), self._embed(views["minus"])  # (B, D)
+        with self._running_statistics():
+            z = self.method.embed(views["anchor"]) if self.options.anchor == "image" else out["z"]
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.stop_gradient == "none"):
+                z_plus, z_minus = self.embed_pair(views["plus"], views["minus"])  # (B, D) each
         if self.perturbed is None:
             term = self._cosines(z, z_plus, z_minus)
         else:
@@ -46,6 +50,22 @@ class WithSPD(nn.Module):
             "cos_plus": cosine(z.detach(), z_plus.detach()),
             "cos_minus": cosine(z.detach(), z_minus.detach()),
         }
+
+    def embed_pair(self, plus: Tensor, minus: Tensor) -> tuple[Tensor, Tensor]:
+        """Views (B, 3, H, W) -> z_plus, z_minus (B, D)."""
+        if not self.shared:
+            return self._embed(plus), self._embed(minus)
+        # Pair by pair: a ghost group of 32 images holds 16 pairs, whatever the number of ranks.
+        both = torch.stack([plus, minus], 1).flatten(0, 1)  # (2B, 3, H, W)
+        if not plus.is_contiguous():
+            both = both.contiguous(memory_format=torch.channels_last)
+        z_plus, z_minus = self._embed(both).unflatten(0, (-1, 2)).unbind(1)
+        return z_plus, z_minus
+
+    def _running_statistics(self):
+        if self.options.running_statistics == "all":
+            return nullcontext()
+        return keeping_running_statistics(self.method)
 
     def _embed(self, x: Tensor) -> Tensor:
         if self.options.moco_encoder == "key" and hasattr(self.method, "key_encoder"):

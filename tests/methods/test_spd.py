@@ -52,9 +52,9 @@ def test_supervised_has_a_binary_classifier_on_the_pooled_feature(small_recipe, 
     plain, model = models(small_recipe, "supervised", eta=0.1)
     expected = plain(small_views, LABELS, 0)["loss"]
     out = model(small_views, LABELS, 0)
-    backbone = base(model).backbone
-    logits = model.perturbed(torch.cat([backbone(small_views["plus"]), backbone(small_views["minus"])]))
-    term = cross_entropy(logits, torch.tensor([0] * 8 + [1] * 8))
+    both = torch.stack([small_views["plus"], small_views["minus"]], 1).flatten(0, 1)
+    logits = model.perturbed(base(model).backbone(both))
+    term = cross_entropy(logits, torch.tensor([0, 1] * 8))
     torch.testing.assert_close(out["spd"], term.detach())
     torch.testing.assert_close(out["loss"], expected + 0.1 * term)
 
@@ -124,9 +124,56 @@ def test_mocos_encoder_is_no_matter_to_other_methods(small_recipe, small_views):
     assert models(small_recipe, "supervised", moco_encoder="key")[1].perturbed is not None
 
 
+def test_with_own_statistics_simsiam_hides_the_change_from_a_linear_classifier(small_recipe):
+    # z ends in a BatchNorm without affine: both kinds have mean 0, so ln 2 is the least of a convex loss
+    _, model = models(small_recipe, "simsiam")
+    plus = torch.randn(8, 3, 24, 24)
+    minus = plus + torch.linspace(0, 3, 24)  # a change that anyone could see
+    for shared, most in ((False, 1e-6), (True, None)):
+        model.shared = shared
+        z_plus, z_minus = model.embed_pair(plus, minus)
+        slope = (z_plus.mean(0) - z_minus.mean(0)).norm() / 4  # the loss's gradient at weights of 0
+        assert slope < most if most else slope > 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("batch_norm", "pairs"), [("ghost", 2), ("global", 8)])
+def test_shared_statistics_mix_pairs_in_each_group(small_recipe, small_views, method, batch_norm, pairs):
+    torch.manual_seed(0)
+    recipe = small_recipe(method, batch_norm=batch_norm, batch_norm_group=4)
+    spd = SPDOptions(objective="cosine", statistics="shared")
+    model = build("resnet10_w4", recipe, spd, classes=3)
+    plus, minus = (small_views[name].split(pairs) for name in ("plus", "minus"))
+    groups = [base(model).embed(torch.cat(both)).chunk(2) for both in zip(plus, minus, strict=True)]
+    out = model(small_views, LABELS, 0)
+    for name, parts in zip(("plus", "minus"), zip(*groups, strict=True), strict=True):
+        torch.testing.assert_close(out[f"z_{name}"], torch.cat(parts).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("anchor", ["q", "image"])
+def test_running_statistics_are_those_of_the_base_method(small_recipe, small_views, method, anchor):
+    plain, model = models(small_recipe, method, anchor=anchor)
+    _, moved = models(small_recipe, method, anchor=anchor, running_statistics="all")
+    for m in (plain, model, moved):
+        m(small_views, LABELS, 0)
+    expected, kept, other = (
+        {key: value for key, value in base(m).state_dict().items() if "running" in key or "tracked" in key}
+        for m in (plain, model, moved)
+    )
+    assert all(torch.equal(value, kept[key]) for key, value in expected.items())
+    assert not torch.equal(other["backbone.bn1.running_mean"], expected["backbone.bn1.running_mean"])
+
+
 @pytest.mark.parametrize(
     ("method", "options", "way_out"),
     [
+        (
+            "simsiam",
+            {"objective": "xent", "statistics": "own"},
+            "own embeds each kind .* use statistics: shared",
+        ),
+        ("supervised", {"statistics": "own"}, "own embeds each kind .* or objective: cosine"),
         (
             "supervised",
             {"stop_gradient": "both"},

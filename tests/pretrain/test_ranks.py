@@ -9,6 +9,7 @@ import torch
 CASES = [
     *(f"{method} {spd}" for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
     *(f"moco {spd}" for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus", "key")),
+    *(f"{method} {spd}" for method in ("moco", "simsiam") for spd in ("together", "all")),
     *("simsiam both", "simsiam xent", "simclr xent", "simclr image", "supervised image"),
     "ntxent base",
     "timm spd",

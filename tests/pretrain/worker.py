@@ -21,6 +21,8 @@ SPD = {
     "plus": {"eta": 0.5, "cosines": "plus"},
     "minus": {"eta": 0.5, "cosines": "minus"},
     "key": {"eta": 0.5, "moco_encoder": "key"},
+    "together": {"eta": 0.5, "statistics": "shared"},
+    "all": {"eta": 0.5, "running_statistics": "all"},
 }
 RESUMED = [
     ("simsiam", "spd"),
@@ -29,11 +31,13 @@ RESUMED = [
     ("simclr", "spd"),
     ("supervised", "spd"),
     ("simsiam", "xent"),
+    ("moco", "together"),
 ]
 RANKED = [
     *((method, spd) for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
     # the fewest collectives
     *(("moco", spd) for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus", "key")),
+    *((method, spd) for method in ("moco", "simsiam") for spd in ("together", "all")),
     ("simsiam", "both"),
     ("simsiam", "xent"),
     ("simclr", "xent"),
