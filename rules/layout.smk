@@ -11,6 +11,8 @@ from urllib.parse import quote
 from spd.datasets.fingerprint import folder_fingerprint
 from spd.datasets.options import expand as expand_path
 from spd.names import Names
+from spd.provenance import file_sha256
+from spd.records import read_json
 from spd.twoclass.runs import Run, runs
 
 
@@ -191,6 +193,29 @@ def training_resources(name):
 def of_training(resource):
     """A resource of each training as a function of its wildcards; None leaves it out."""
     return lambda wc: training_resources(wc.pretraining).get(resource)
+
+
+def linear_protocol_of(name):
+    """(method, options) of the linear protocol that judges a pre-training."""
+    row = experiment.pretrainings[name]
+    return experiment.linear_protocol.of(row.recipe, row.source and row.source.source)
+
+
+def linear_results(rows):
+    """Results of the linear protocol that are there, of these pre-trainings: a param of what shows them.
+
+    No input: a table must not wait for GPU-hours, nor send a job that judges a backbone anew.
+    """
+    paths = [
+        Path(f"{RESULTS}/linear/{name}-seed{seed}.json")
+        for name in experiment.pretrainings
+        if name in rows
+        for seed in experiment.pretrainings[name].seeds
+    ]
+    try:
+        return [read_json(path) for path in paths if path.exists()]
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def stages(name):
@@ -380,6 +405,13 @@ STATED = (  # published counts, where a data set of the overview must meet them
     else []
 )
 TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
+
+
+def linear_records():
+    """Records of the linear protocol that are there -> the hash of each; no inputs, as above."""
+    names = [f"linear/{name}-seed{seed}" for name, seed in used_backbones()]
+    paths = [Path(f"{RESULTS}/records/{name}.json") for name in [*names, "tables/linear_protocol"]]
+    return {str(path): file_sha256(path) for path in paths if path.exists()}
 
 
 def store():

@@ -83,6 +83,7 @@ rule site:
         backbones=list(PICTURED.values()),
         notices=rules.qualitative.params.notices,
         names=names(used_datasets(), used_pretrainings()),
+        linear=linear_results(used_pretrainings()),
         code=stage_code("site"),
     script:
         "../workflow_scripts/site.py"

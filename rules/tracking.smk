@@ -18,6 +18,7 @@ rule mlflow_sync:
         preset=experiment.preset,
         server=server(),
         names=names(used_datasets(), used_pretrainings()),
+        linear=linear_records(),
         beside=beside(),
     script:
         "../workflow_scripts/mlflow_sync.py"

@@ -20,6 +20,7 @@ from spd.datasets.options import ArchiveOptions, DatasetOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.features.options import FeatureOptions
 from spd.images.options import GeometryOptions
+from spd.linear_protocol.options import LinearProtocols
 from spd.methods.options import Recipe, SPDOptions, conflict
 from spd.options import Options
 from spd.planning.options import PlanOptions
@@ -200,6 +201,8 @@ class Config(Options):
     """The four base methods' training recipes."""
     spd: dict[Name, SPDOptions]
     """Variants of the SPD term; `none` adds nothing."""
+    linear_protocol: LinearProtocols = LinearProtocols()
+    """What the target `linear_protocol` trains on each frozen backbone."""
     weights: dict[Name, ArchiveOptions] = Field(default_factory=dict)
     """Published checkpoints that are downloaded when a `source` names their file."""
     pretrainings: dict[Name, Pretraining]

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from spd.backbones.architectures import build as build_network
 from spd.disk import IMAGENET
 from spd.methods.build import build
 from spd.methods.options import (
@@ -161,6 +162,17 @@ def flops_of(architecture: str, recipe: Recipe, spd: SPDOptions | None = None) -
     with FlopCounterMode(display=False) as counter:
         model(seen, labels, 0)["loss"].backward()
     return counter.get_total_flops() / COUNTED
+
+
+@functools.cache
+def forward_flops(architecture: str, size: int) -> float:
+    """Floating-point operations of one image of `size` pixels a side, forward alone, to the pooled feature (2
+    a multiply-add)."""
+    with torch.device("meta"), torch.inference_mode():
+        network = build_network(architecture).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, 3, size, size))
+    return counter.get_total_flops()
 
 
 @functools.cache

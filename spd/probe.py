@@ -203,14 +203,16 @@ def evaluate(
     views: ViewsOptions,
     seed: int,
 ) -> dict[str, float]:
-    """The end of a training: `knn` and `linear` (accuracies of the pooled feature of central crops), with the
-    xent objective what `perturbed` says, and `sensitivity_{z,h}_...`, all on held-out images."""
+    """The end of a training: `knn` and `linear` (accuracies of the pooled feature of central crops), of a
+    supervised one `classifier` (its own), with the xent objective what `perturbed` says, and
+    `sensitivity_{z,h}_...`, all on held-out images."""
     method = base(model)
     with evaluating(model):
         bank, bank_labels, queries, truth = _labelled(method.backbone, images, kept, held_out, recipe, seed)
         result = {
             "knn": _knn(bank, bank_labels, queries, truth, images, recipe),
             "linear": linear(bank, bank_labels, queries, truth, classes=len(images.classes)),
+            **_classifier(method, queries, truth),
             **_perturbed(model, images, held_out, views, seed),
         }
         embeddings = {"h": method.backbone}
@@ -238,6 +240,12 @@ def notes(found: Mapping[str, float]) -> list[str]:
         "its xent objective taught it nothing that is seen in eval mode: on held-out images the classifier "
         f"of local changes is right in {accuracy:.1f} % [{low:.1f}, {high:.1f}], which is chance"
     ]
+
+
+def _classifier(method, queries, truth):
+    if not hasattr(method, "classifier"):
+        return {}
+    return {"classifier": float((method.classifier(queries).argmax(1) == truth).double().mean())}
 
 
 def _perturbed(model, images, held_out, views, seed):

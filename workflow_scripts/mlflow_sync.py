@@ -41,20 +41,21 @@ with running(snakemake) as job:
         return Beside(**entry)
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
+    records = [*snakemake.input.records, *snakemake.params.linear]
     done = sync(
-        snakemake.input.records,
+        records,
         folder,
         preset=snakemake.params.preset,
         tracking_uri=uri,
         names=Names(**snakemake.params.names),
-        beside={record: beside(record) for record in snakemake.input.records},
+        beside={record: beside(record) for record in records},
     )
     job.say(f"{done.created} runs created, {done.replaced} replaced, {done.unchanged} unchanged")
     cells = [view for name, view in done.views.items() if name.endswith(" 1cls")]
     write_json(
         snakemake.output.synced,
         {
-            "records": len(snakemake.input.records),
+            "records": len(records),
             "server": uri is not None,
             # What `make ui` opens: the first detector's runs, as charts.
             "open": cells[0] if cells else "/#/experiments?workflowType=machine_learning",

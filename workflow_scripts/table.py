@@ -5,6 +5,7 @@ from pathlib import Path
 from job import running
 
 with running(snakemake):
+    from spd.linear_protocol.published import notes
     from spd.names import Names
     from spd.provenance import code_version
     from spd.records import write_record
@@ -14,7 +15,7 @@ with running(snakemake):
 
     name = snakemake.params.table
     options = TableOptions(**snakemake.params.options)
-    cells = read_cells(snakemake.input.cells, Names(**snakemake.params.names))
+    cells = read_cells(snakemake.input.cells, Names(**snakemake.params.names), notes(snakemake.params.linear))
     write_table(cells, name, options, Path(snakemake.output[0]).parent)
     write_record(
         snakemake.output.record,

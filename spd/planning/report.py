@@ -19,7 +19,7 @@ def report(experiment: Config, nodes: Mapping[int, Node], counts: Counts) -> str
     stages = Stages(experiment, counts)
     ends = [stages.jobs(nodes, most=most) for most in (False, True)]
     parts = [_stages(nodes, ends), _machines(experiment, ends), *_memory(experiment, nodes)]
-    parts.append("\n".join(_assumptions(experiment, nodes)))
+    parts.append("\n".join([*_assumptions(experiment, nodes), _linear_protocol(experiment, stages)]))
     if stages.unknown:
         names = ", ".join(sorted(stages.unknown))
         parts.append(
@@ -127,6 +127,29 @@ def _assumptions(experiment: Config, nodes: Mapping[int, Node]) -> list[str]:
         "* List scheduling of the graph that Snakemake plans, the job with the longest way to the end first. "
         "Waiting in the queue, failures and probes come on top; the price is of GPUs at work.",
     ]
+
+
+def _linear_protocol(experiment: Config, stages: Stages) -> str:
+    """What the target of this name takes: it is no part of the default target, and of no sum."""
+    gpus = min(1, experiment.compute.gpus)
+    backbones = {
+        (name, seed)
+        for table in experiment.tables.values()
+        for name in table.rows
+        for seed in experiment.pretrainings[name].seeds
+    }
+    nodes = [
+        Node("linear_classifier", {"pretraining": name}, gpus, False, ()) for name, _ in sorted(backbones)
+    ]
+    hours = [stages.seconds(node, stages.work(node.stage, node.at)) for node in nodes]
+    spent = _range(
+        *(sum(end) / 3600 * (gpus or experiment.compute.threads) for end in zip(*hours, strict=True))
+    )
+    return (
+        f"* Not in these sums, since only who asks for it gets it: the target `linear_protocol` judges the "
+        f"{len(nodes)} backbones of the tables in {spent} {'GPU' if gpus else 'core'}-hours "
+        "(docs/training.md)."
+    )
 
 
 def _range(least: float, most: float) -> str:

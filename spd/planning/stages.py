@@ -179,6 +179,19 @@ class Stages(Files):
             kept=disk.parameter_bytes(architecture),
         )
 
+    def _linear_classifier(self, at: Mapping[str, str]) -> Work:
+        """Forward passes of one view of every image, each epoch; a supervised training has measured its
+        classifier."""
+        row = self.experiment.pretrainings[at["pretraining"]]
+        if row.recipe == "supervised":
+            return Work()
+        _, options = self.experiment.linear_protocol.of(row.recipe, row.source and row.source.source)
+        images = options.epochs * self.corpus_images()
+        return Work(
+            flops=images * cost.forward_flops(self._architecture(at["pretraining"]), options.size),
+            view_bytes=images * cost.view_traffic(options.views(), ("x",)),
+        )
+
     def _import_backbone(self, at: Mapping[str, str]) -> Work:
         return Work(kept=disk.parameter_bytes(self._architecture(at["pretraining"])))
 

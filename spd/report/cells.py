@@ -1,6 +1,6 @@
 """The input of a table: cells, one JSON file per run of a detector on (a part of) a data set."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -154,8 +154,14 @@ class Cell(_Read):
         )
 
 
-def read_cells(paths: Iterable[str | Path], names: Names | None = None) -> list[Cell]:
-    """Reads and validates cell files, in the order given; `names` says what their keys are called.
+def read_cells(
+    paths: Iterable[str | Path],
+    names: Names | None = None,
+    noted: Mapping[str, Sequence[str]] | None = None,
+) -> list[Cell]:
+    """Reads and validates cell files, in the order given; `names` says what their keys are called, `noted`
+    what was found of a backbone file (by its SHA-256) after the cells were made: it joins the notes of the
+    pre-training in their provenance.
 
     Raises ValueError naming the file and the key for what is missing, of a wrong type or out of range,
     and for two files that hold the same object of the same run.
@@ -180,5 +186,13 @@ def read_cells(paths: Iterable[str | Path], names: Names | None = None) -> list[
                     f"{path} and {other} hold the same result ({name}, {cell.pretraining.name}); "
                     "give one of them to the table"
                 )
-        cells.append(cell)
+        cells.append(_with_notes(cell, (noted or {}).get(cell.provenance.checkpoint or "", ())))
     return cells
+
+
+def _with_notes(cell: Cell, found: Sequence[str]) -> Cell:
+    if not found:
+        return cell
+    before = (cell.provenance.model_extra or {}).get("pretraining_notes", [])
+    more = cell.provenance.model_copy(update={"pretraining_notes": [*before, *found]})
+    return cell.model_copy(update={"provenance": more})

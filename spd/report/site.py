@@ -12,6 +12,7 @@ from urllib.parse import quote
 import jinja2
 import pandas as pd
 
+from spd.linear_protocol.published import notes as linear_notes
 from spd.names import Names
 from spd.records import read_json
 from spd.report import charts
@@ -67,6 +68,8 @@ class Sources:
     """Licence notices of the data shown."""
     names: Names = field(default_factory=Names)
     """What the keys in cells and records are called."""
+    linear: Sequence[Mapping[str, Any]] = ()
+    """Finished results of the linear protocol (spd.linear_protocol.published.note)."""
 
 
 class Value(NamedTuple):
@@ -102,7 +105,9 @@ def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
     that is no table.
     """
     out = Path(out)
-    tables = [_table(table, out, preset, sources.names) for table in sources.tables]
+    tables = [
+        _table(table, out, preset, sources.names, linear_notes(sources.linear)) for table in sources.tables
+    ]
     views = write_pictures(sources.scored, out / FOLDER)
     text = (
         _environment()
@@ -116,7 +121,7 @@ def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
             browser={"folder": FOLDER, "views": views},
             rule=RULE,
             training=_training(sources.backbones, sources.names),
-            judged=_judged(sources.backbones, sources.names),
+            judged=_judged(sources),
             box=charts,
             runs=_runs(sources),
             figures=_figures(sources.figures, out),
@@ -148,9 +153,11 @@ _NUMBERS = (
 )
 
 
-def _table(table: TableFiles, out: Path, preset: str, names: Names) -> dict[str, Any]:
+def _table(
+    table: TableFiles, out: Path, preset: str, names: Names, noted: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     frame = read_table(table.csv)
-    cells = selected(read_cells(table.cells, names), table.options)
+    cells = selected(read_cells(table.cells, names, noted), table.options)
     document = Document(
         table.name,
         table.options.title,
@@ -324,26 +331,33 @@ def _training(backbones: Sequence[Backbone], names: Names) -> list[dict[str, Any
     ]
 
 
-def _judged(backbones: Sequence[Backbone], names: Names) -> dict[str, Any] | None:
-    """What each pre-training made here knows of held-out images, and by which protocol it was asked."""
+def _judged(sources: Sources) -> dict[str, Any] | None:
+    """What each pre-training knows of images it was not trained on, and by which protocol it was asked."""
+    by_linear_protocol = {one["checkpoint"]: one for one in sources.linear}
+    flagged = linear_notes(sources.linear)
     rows, protocols = [], []
-    for one in backbones:
+    for one in sources.backbones:
         record = read_json(one.record)
         metrics, provenance = record["metrics"], record["provenance"]
-        if not provenance.get("protocol"):
+        linear = by_linear_protocol.get(provenance.get("checkpoint"))
+        if not provenance.get("protocol") and linear is None:
             continue
-        protocols.append(provenance["protocol"])
-        params = names.in_params(record["params"])
+        protocols += [provenance["protocol"]] if provenance.get("protocol") else []
+        params = sources.names.in_params(record["params"])
         label = f"{row_word(params['method'], params['spd'])}, {params['backbone']}, seed {params['seed']}"
-        notes = "; ".join(provenance.get("notes", []))
         known = [metrics.get(f"final/{key}") for key in ("knn", "linear", "perturbed_accuracy")]
         row = [Value(label, label), *(_number(None if value is None else 100 * value) for value in known)]
-        if known[2] is not None and notes:
+        if known[2] is not None and provenance.get("notes"):
             row[3] = row[3]._replace(sign="down")
+        short = flagged.get(provenance.get("checkpoint"), [])
+        top1 = _number(linear["top1"] if linear else None)._replace(sign="down" if short else "")
+        row += [top1, _number(linear["published"] if linear else None)]
+        notes = "; ".join([*provenance.get("notes", []), *short])
         rows.append([*row, Value(notes, notes or None)])
     if not rows:
         return None
-    heads = ["Pre-training", "kNN, %", "Linear, %", "Sees local change (xent), %", "Note"]
+    heads = ["Pre-training", "kNN, %", "Linear, %", "Sees local change (xent), %"]
+    heads += ["Linear protocol, %", "Published, %", "Note"]
     return {
         "table": Sortable("Pre-trainings on held-out images", heads, 1, rows),
         "protocols": list(dict.fromkeys(protocols)),

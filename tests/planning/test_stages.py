@@ -55,6 +55,24 @@ def test_a_training_takes_the_cost_models_hours_divided_by_its_gpus(paper):
         assert found == pytest.approx([10 + 3600 * hours / gpus for hours in (least, most)])
 
 
+def test_the_linear_protocol_takes_forward_passes_of_one_view_and_is_in_no_sum(paper):
+    work = paper.work("linear_classifier", {"pretraining": "moco"})
+    # 4.1 * 10^9 multiply-adds: torchvision's model card of ResNet-50
+    assert work.flops == pytest.approx(100 * cost.IMAGENET * 2 * 4.09e9, rel=0.01)
+    assert 0 < work.view_bytes < cost.cost("resnet50", PAPER.recipes["moco"]).view_bytes * 200 * cost.IMAGENET
+    assert paper.work("linear_classifier", {"pretraining": "sup"}).flops == 0, "it measured its classifier"
+    elsewhere = paper.work("linear_classifier", {"pretraining": "sup_torchvision"})
+    assert elsewhere.flops == pytest.approx(0.9 * work.flops)
+    nodes = [Node("linear_classifier", {"pretraining": name}, 1, False, ()) for name in PAPER.pretrainings]
+    ends = [
+        sum(paper.seconds(node, paper.work(node.stage, node.at))[most] for node in nodes) for most in (0, 1)
+    ]
+    found = report(PAPER, small(1), disk.published(PAPER))
+    least, most = (f"{seconds / 3600:,.0f}" for seconds in ends)
+    assert f"judges the {len(nodes)} backbones of the tables in {least} - {most} GPU-hours" in found
+    assert "linear_classifier" not in rows(found)
+
+
 @pytest.mark.parametrize("detector", ["classifier", "unet"])
 def test_two_class_jobs_add_up_to_the_cost_model(paper, detector):
     tables = {"twoclass_fewshot": 0.0, "twoclass_highshot": 0.0}

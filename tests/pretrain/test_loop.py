@@ -49,6 +49,7 @@ def test_history_backbone_and_tidiness(runs, tmp_path, method):
     with safe_open(tmp_path / "backbone.safetensors", "pt") as file:
         metadata = {key: json.loads(value) for key, value in file.metadata().items()}
     assert (metadata["method"], metadata["eta"], metadata["seed"], metadata["steps"]) == (method, 0.5, 3, 6)
+    assert ("classifier" in metadata["judged"]) == (method == "supervised")
     assert metadata["code"] == "abc" and len(metadata["recipe"]) == len(metadata["data"]) == 64
 
 

@@ -19,6 +19,17 @@ def test_reads_what_a_stage_wrote(cells, cell_content):
     assert cell.run == (3, 2)
 
 
+def test_what_is_found_of_a_backbone_later_joins_its_cells_notes(write_cells, cell_content):
+    one, other = {"pretraining_notes": ["it guesses"], "checkpoint": "c" * 64}, {"checkpoint": "d" * 64}
+    paths = write_cells(
+        cell_content("sup", classification={"a": {"AU-PR": 0.5}}, provenance=one),
+        cell_content("moco", classification={"a": {"AU-PR": 0.5}}, provenance=other),
+    )
+    noted = {"c" * 64: ["it is far below"], "e" * 64: ["another file"]}
+    found = [cell.provenance.model_extra.get("pretraining_notes") for cell in read_cells(paths, noted=noted)]
+    assert found == [["it guesses", "it is far below"], None]
+
+
 @pytest.mark.parametrize(
     ("change", "key"),
     [

@@ -4,6 +4,7 @@ import html
 import html.parser
 import json
 import re
+from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from spd.records import read_json
 from spd.report.cells import read_cells
 from spd.report.qualitative import figures_of, write_figures
 from spd.report.scored import views
@@ -91,6 +93,20 @@ def test_what_a_pretraining_knows_is_shown_with_its_protocol_and_note(run):
     assert rows[0] == ["Sup,", "resnet50,", "seed", "0", "50.0", "62.5"]
     assert rows[1] == ["Sup", "+", "SPD,", "resnet50,", "seed", "0", "50.0", "62.5", "50.4", "it", "guesses"]
     assert len(rows) == 4
+
+
+def test_a_pretraining_far_below_its_publication_is_flagged_on_the_page(run, tmp_path):
+    # Of the page's records, and of the cells behind its table.
+    hashes = {read_json(one.record)["provenance"]["checkpoint"] for one in run.sources_.backbones}
+    hashes |= {cell.provenance.checkpoint for cell in read_cells(run.sources_.tables[0].cells)}
+    found = {"protocol": "linear", "source": "README", "published": 67.5, "top1": 60.0}
+    linear = [{**found, "checkpoint": one} for one in hashes]
+    page = write_site(replace(run.sources_, linear=linear), tmp_path, preset="demo").read_text()
+    said = "by the linear protocol it is right in 60.0 % of ImageNet's validation images, 7.5 points below"
+    text = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+    assert f"50.0 62.5 60.0 67.5 {said}" in text, "the table of pre-trainings"
+    assert f"moco, seed 0: {said}" in text, "the table that uses it"
+    assert "points below" not in run.text
 
 
 def test_nothing_is_asked_of_a_network(run):

@@ -69,7 +69,7 @@ def test_memory_grows_with_each_attempt_and_cpus_are_not_threads():
 
     assert fixed("mem_mb") == set()
     # A training's run time is the partition's limit: it goes on by itself.
-    assert fixed("runtime") == {"pretrain"}
+    assert fixed("runtime") == {"pretrain", "linear_classifier"}
     assert "set-threads" not in PROFILE and "threads" not in str(everywhere)
 
 

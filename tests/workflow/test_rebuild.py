@@ -5,13 +5,14 @@ import os
 import re
 import shutil
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from spd.provenance import source_hash
-from spd.records import read_json
+from spd.provenance import file_sha256, source_hash
+from spd.records import read_json, write_json
 
 pytestmark = pytest.mark.workflow
 
@@ -142,6 +143,36 @@ def test_features_are_deleted_once_they_are_read_where_the_config_says_so(copied
     assert not features.exists()
     after = json.loads(cell.read_text())
     assert {key: value for key, value in after.items() if key != "provenance"} == before
+
+
+def test_a_finished_linear_protocol_rebuilds_what_shows_it_and_is_no_job_of_the_default_target(copied):
+    result = "results/tiny/linear/simsiam-seed0.json"
+    done = copied.snakemake(result)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = read_json(copied.folder / result)
+    assert found["checkpoint"] == file_sha256(
+        copied.folder / "results/tiny/backbones/simsiam/seed0.safetensors"
+    )
+    assert (found["trained_on"], found["judged"], found["protocol"]) == (28, 4, "linear")
+    assert found["published"] is None and found["not_compared"] == "preset tiny"
+    assert sorted(path.name for path in (copied.folder / "results/tiny/linear").iterdir()) == [
+        Path(result).name
+    ]
+    write_json(copied.folder / result, {**found, "top1": 60.0, "published": 68.1, "source": "README"})
+    os.utime(copied.folder / result, (0, 0))  # older than its backbone: judging it again is nobody's business
+    assert copied.planned() == {"padim_1class": 1, **AFTER_A_TABLE}
+    done = copied.snakemake("padim_1class")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("padim_1class", "padim_1class_objects"):
+        text = (copied.folder / f"results/tiny/tables/{name}.md").read_text().replace("\\", "")
+        assert "simsiam, seed 0: by the linear protocol it is right in 60.0 %" in text
+    done = copied.snakemake("results/tiny/mlflow/synced.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with sqlite3.connect(copied.folder / "results/tiny/mlflow/mlflow.db") as database:
+        value = database.execute(
+            "select value from latest_metrics where key = 'linear_protocol/top1'"
+        ).fetchone()
+    assert value == (found["top1"],)
 
 
 def test_one_table_alone(built):
