@@ -221,7 +221,7 @@ def views_of(name):
         "seed": row.seeds[0],
         "recipe": recipe.model_dump(mode="json", include={"method", "views", "batch", "held_out"}),
         "spd": {
-            **spd.model_dump(mode="json", include={"local", "anchor", "weak_draws"}),
+            **spd.model_dump(mode="json", include={"local", "strengths", "anchor", "weak_draws"}),
             "eta": float(spd.eta > 0),
         },
     }

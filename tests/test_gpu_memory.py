@@ -83,7 +83,7 @@ def test_least_ranks_divide_the_batch_and_keep_groups_whole():
 def test_papers_trainings_fit_80_gb():
     names = [name for name, row in PAPER.pretrainings.items() if row.recipe is not None]
     found = gpu_memory.trainings(PAPER, names, gpu_memory.CARD)
-    assert len(found) == 16
+    assert len(found) == 18  # two of them optional
     for one in found:
         assert one.least <= one.ranks and one.gib <= gpu_memory.SHARE * gpu_memory.CARD, one.name
     least = {one.name: one.least for one in found}
