@@ -115,6 +115,6 @@ def test_the_table_has_all_pretrainings(monkeypatch):
     monkeypatch.setattr(gpu_memory, "memory_of", lambda *_: Memory(2**27, 2**30))
     text = gpu_memory.table(CONFIG, "paper", 79)
     rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()[2:]}
-    assert len(rows) == 16
+    assert len(rows) == 18
     # 4096 images of 128 MiB and a GiB; 71.1 GiB hold 560 images
     assert rows["simclr"] == "| simclr | 128 | 4,096 | 513 | 8 | 8 | 65 |"
