@@ -10,7 +10,7 @@ CASES = [
     *(f"{method} {spd}" for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
     *(f"moco {spd}" for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus", "key")),
     *("simsiam both", "simsiam xent", "simclr xent", "simclr image", "supervised image"),
-    "ntxent base",
+    "infonce base",
     "timm spd",
 ]
 
