@@ -200,7 +200,7 @@ def _sizes(recipe: Recipe, spd: SPDOptions | None) -> dict[str, int]:
 
 
 def table(config_path: Path, preset: str) -> str:
-    """Markdown: each pre-training that a table reads, or that one of those starts from, with its cost, and the
+    """Markdown: each pre-training that a table reads, or that one of these starts from, its cost, and the
     assumptions."""
     from spd.config import load
 

@@ -17,6 +17,7 @@ from spd.records import read_json
 from spd.report import charts
 from spd.report.arrange import means_sections, row_word, signed
 from spd.report.cells import Cell, read_cells
+from spd.report.claims import colour_of
 from spd.report.document import Document
 from spd.report.figures import read_history
 from spd.report.footer import DEMO_BANNER, banner, facts, notes, rebuild_command
@@ -28,7 +29,6 @@ from spd.report.tidy import COLUMNS, MEAN, TASKS, one_preset, selected
 
 PAGE = "index.html"
 FOLDER = "site"
-VERDICTS = {"holds": "up", "contradicted": "down"}
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def _claims(path: Path | None, out: Path) -> dict[str, Any] | None:
         rows.append(
             [
                 Value(row["statement"], row["statement"]),
-                Value(row["verdict"], row["verdict"], VERDICTS.get(row["verdict"], "")),
+                Value(row["verdict"], row["verdict"], colour_of(row["verdict"])),
                 _effect(None if row["effect"] == "" else float(row["effect"]))._replace(sign=""),
                 Value(interval, None if not interval else float(row["ci_low"])),
                 _effect(None if row["published"] == "" else float(row["published"]))._replace(sign=""),
