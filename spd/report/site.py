@@ -217,7 +217,16 @@ def _runs_of(cells: Sequence[Cell], by_detector: bool) -> dict[tuple, list[tuple
         row = cell.pretraining
         own = (cell.detector,) if by_detector else ()
         for name in cell.objects:
-            key = (cell.dataset, cell.profile, name, row.method, row.spd, row.backbone, cell.shots, *own)
+            key = (
+                cell.dataset,
+                cell.shown_profile,
+                name,
+                row.method,
+                row.spd,
+                row.backbone,
+                cell.shots,
+                *own,
+            )
             found.setdefault(key, {}).setdefault(cell.provenance.run_key, cell)
     named = {}
     for key, runs in found.items():
