@@ -151,6 +151,11 @@ def manifest(dataset, setup):
     return f"{RESULTS}/manifests/{dataset}/{setup}.csv"
 
 
+def manifest_records(table):
+    """What was said of a table's data: problems that the config lets through stand under it."""
+    return [f"{RESULTS}/records/manifests/{name}-{table.setup}.json" for name in table.datasets]
+
+
 def parts(dataset):
     """What one detector job handles: `all` objects, or one object a job, by its quoted name."""
     objects = experiment.datasets[dataset].objects

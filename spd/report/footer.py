@@ -3,10 +3,13 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 
 import pandas as pd
 
 from spd.detectors.profiles import DEVIATIONS
+from spd.names import Names
+from spd.records import read_json
 from spd.report.arrange import AS_PRINTED, SECOND_HAND
 from spd.report.cells import Cell, word
 from spd.report.options import TableOptions
@@ -52,6 +55,20 @@ def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list
     if absent:
         sentences.append(f"No results yet for: {', '.join(absent)}.")
     return list(dict.fromkeys(sentences))
+
+
+def let_through(records: Iterable[str | Path], names: Names) -> list[str]:
+    """A sentence for each manifest with problems that the config lets through; `records`: the manifests' run
+    records."""
+    sentences = []
+    for path in records:
+        params = names.in_params(read_json(path)["params"])
+        if params.get("let_through"):
+            sentences.append(
+                f"{params['dataset']}, {params['setup']}: the config lets problems of the files through "
+                f"(`checks: warn` or `accept`), and these numbers hang on them: {params['let_through']}."
+            )
+    return sentences
 
 
 def _intervals(frame: pd.DataFrame) -> str:

@@ -39,6 +39,8 @@ class TableFiles:
     options: TableOptions
     csv: Path
     cells: Sequence[Path]
+    data: Sequence[str] = ()
+    """As `spd.report.tables.write_table` has it."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def _table(table: TableFiles, out: Path, preset: str, names: Names) -> dict[str,
         table.options.caption,
         means_sections(frame, cells, table.options),
         banner=banner(one_preset(cells), table.options),
-        notes=notes(frame, cells, table.options),
+        notes=[*table.data, *notes(frame, cells, table.options)],
         facts=facts(table.name, preset, cells),
     )
     beside = {s: table.csv.with_suffix(f".{s}") for s in ("csv", "md", "tex", "html")}

@@ -3,7 +3,9 @@ import pytest
 from spd.detectors.options import PaDiMOptions
 from spd.detectors.profiles import PROFILES
 from spd.images.options import GeometryOptions
-from spd.report.footer import facts, notes
+from spd.names import Names
+from spd.records import write_record
+from spd.report.footer import facts, let_through, notes
 from spd.report.tables import write_table
 from spd.report.tidy import tidy
 
@@ -105,3 +107,24 @@ def test_no_published_number_stands_beside_a_profile_that_was_changed(cells, cel
         )
         frame = tidy(cells(one), "t", options(rows=["simsiam"], published=["poster_ablation"]))
         assert frame["published"].notna().any() == published
+
+
+def test_problems_that_the_config_lets_through_stand_first_under_the_table(
+    cells, cell_content, options, tmp_path
+):
+    for name, params in (
+        ("visa", {"let_through": "2 exact duplicate (test and train) in candle"}),
+        ("b", {}),
+    ):
+        write_record(
+            tmp_path / f"{name}.json", key=name, experiment="data sets", name=name, metrics={},
+            provenance={}, params={"dataset": name, "setup": "1cls", **params},
+        )  # fmt: skip
+    said = let_through([tmp_path / "visa.json", tmp_path / "b.json"], Names(datasets={"visa": "VisA"}))
+    assert len(said) == 1 and said[0].startswith("VisA, 1cls: ")
+    assert said[0].endswith("hang on them: 2 exact duplicate (test and train) in candle.")
+    one = cell_content("sup", classification={"x": {"AU-PR": 0.5}})
+    write_table(cells(one), "t", options(rows=["sup"]), tmp_path, data=said)
+    for stem in ("t", "t_objects"):
+        text = (tmp_path / f"{stem}.md").read_text()
+        assert text.index("2 exact duplicate") < text.index("Per cent.")
