@@ -127,9 +127,13 @@ def test_the_two_optional_variants_and_their_rows():
     pixels = [share * 224 * area**0.5 for share, area in zip(other.local.sigma, (0.01, 0.005), strict=True)]
     assert pixels == pytest.approx([8, 8], abs=0.1)
     read = {row for table in paper.tables.values() for row in table.rows}
+    page = (CONFIG.parent / "docs/methods/spd.md").read_text()
+    mine = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    ablation = load(CONFIG, {"preset": "paper", **mine}).tables["ablation"]
+    assert set(paper.tables["ablation"].rows) < set(ablation.rows)
     for name in ("cutpaste_standard", "secondary"):
         (row,) = [row for row, of in paper.pretrainings.items() if of.spd == f"spd_{name}"]
-        assert row not in read  # trained where a table asks for it
+        assert row not in read and row in ablation.rows  # trained where a table asks for it
 
 
 def test_simclrs_loss_is_its_own():
