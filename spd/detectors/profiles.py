@@ -137,7 +137,7 @@ def overlay(
 
 @functools.cache
 def _stated(detector: str, profile: str) -> dict[str, Any]:
-    stated = PROFILES[detector].get(profile)
+    stated = PROFILES.get(detector, {}).get(profile)
     if stated is None:
         return {}
     options = _MODELS[detector](**stated["options"]).model_dump(mode="json")

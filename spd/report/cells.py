@@ -155,7 +155,7 @@ class Cell(_Read):
         options = self.provenance.options
         if not options:
             return {}
-        return profiles.overlay(KEYS[self.detector], self.profile, options, self.provenance.geometry)
+        return profiles.overlay(KEYS.get(self.detector, ""), self.profile, options, self.provenance.geometry)
 
     @property
     def shown_profile(self) -> str:

@@ -60,3 +60,4 @@ def test_a_profile_of_the_users_own_means_what_its_config_says():
     assert overlay("padim", "demo", used(dim=100), WHOLE) == {}
     options = PatchCoreOptions(coreset_share=0.01).model_dump(mode="json")
     assert overlay("patchcore", "mine", options, WHOLE) == {}
+    assert overlay("a detector of their own", "paper", options, WHOLE) == {}
