@@ -153,6 +153,11 @@ def manifest(dataset, setup):
     return f"{RESULTS}/manifests/{dataset}/{setup}.csv"
 
 
+def manifest_records(table):
+    """What was said of a table's data: problems that the config lets through stand under it."""
+    return [f"{RESULTS}/records/manifests/{name}-{table.setup}.json" for name in table.datasets]
+
+
 def parts(dataset):
     """What one detector job handles: `all` objects, or one object a job, by its quoted name."""
     objects = experiment.datasets[dataset].objects
@@ -246,7 +251,7 @@ def views_of(name):
         "seed": row.seeds[0],
         "recipe": recipe.model_dump(mode="json", include={"method", "views", "batch", "held_out"}),
         "spd": {
-            **spd.model_dump(mode="json", include={"local", "anchor", "weak_draws"}),
+            **spd.model_dump(mode="json", include={"local", "strengths", "anchor", "weak_draws"}),
             "eta": float(spd.eta > 0),
         },
     }

@@ -59,6 +59,7 @@ rule site:
     input:
         tables=[f"{RESULTS}/tables/{name}.csv" for name in experiment.tables],
         runs=[path for table in experiment.tables.values() for path in cell_paths(table)],
+        manifests=[path for table in experiment.tables.values() for path in manifest_records(table)],
         overview=f"{RESULTS}/tables/dataset_overview.csv",
         claims=f"{RESULTS}/tables/claims.csv",
         records=[record for record, _ in PICTURED.values()],
@@ -77,7 +78,11 @@ rule site:
     params:
         preset=experiment.preset,
         tables={
-            name: {"options": table_options(table), "cells": cell_paths(table)}
+            name: {
+                "options": table_options(table),
+                "cells": cell_paths(table),
+                "manifests": manifest_records(table),
+            }
             for name, table in experiment.tables.items()
         },
         backbones=list(PICTURED.values()),

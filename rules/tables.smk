@@ -41,6 +41,7 @@ for table_name, table in experiment.tables.items():
             table_name
         input:
             cells=cell_paths(table),
+            manifests=manifest_records(table),
             templates=TEMPLATES,
         output:
             table_files(table_name, "table", "Tables", table.title),

@@ -212,7 +212,8 @@ def _sizes(recipe: Recipe, spd: SPDOptions | None) -> dict[str, int]:
 
 
 def table(config_path: Path, preset: str) -> str:
-    """Markdown: each pre-training of the config with its cost, then the assumptions."""
+    """Markdown: each pre-training that a table reads, or that one of these starts from, its cost, and the
+    assumptions."""
     from spd.config import load
 
     experiment = load(config_path, {"preset": preset})
@@ -224,8 +225,12 @@ def table(config_path: Path, preset: str) -> str:
         "|---|---|---|---|---|---|" + "---|" * len(gpus),
     ]
     totals = {gpu: np.zeros(2) for gpu in gpus}
+    read = [row for asked in experiment.tables.values() for row in asked.rows]
+    for name in read:  # grows as it goes
+        start = experiment.pretrainings[name].init
+        read += [start] if start and start not in read else []
     for name, row in experiment.pretrainings.items():
-        if row.source is not None:
+        if row.source is not None or name not in read:
             continue
         recipe, spd = experiment.recipes[row.recipe], experiment.spd[row.spd]
         spd = spd if spd.eta > 0 else None

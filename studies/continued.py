@@ -29,6 +29,7 @@ from spd.methods.options import SPDOptions, parse_recipe
 from spd.pretrain import pretrain
 from studies import runs
 from studies.localisation import localisation
+from studies.mechanism import AS_RUN
 from studies.pictures import pictures
 
 RESULTS = Path("results/studies/continued.jsonl")
@@ -138,7 +139,8 @@ def run(images: Corpus, folder: Path, configuration: dict[str, Any], device: str
     if configuration["method"] is None:
         backbone = start
     else:
-        recipe = parse_recipe(recipe_of(configuration["method"], configuration["changes"]))
+        method = configuration["method"]
+        recipe = parse_recipe(recipe_of(method, configuration["changes"]) | AS_RUN.get(method, {}))
         spd, seed = SPDOptions(**configuration["spd"]), configuration["seed"]
         summary = pretrain(
             images,

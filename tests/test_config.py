@@ -17,6 +17,7 @@ from spd.config import Config, ConfigError, load, merge
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.profiles import PROFILES
 from spd.images.options import GeometryOptions
+from spd.twoclass.options import ClassifierOptions, UNetOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config.yaml"
@@ -331,12 +332,19 @@ def test_snakemake_stops_at_once_without_a_traceback(tmp_path, given, says):
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("detector", ["padim", "patchcore"])
+@pytest.mark.parametrize("detector", PROFILES)
 def test_detectors_profiles_are_spelt_out_as_the_library_has_them(detector):
-    options = {"padim": PaDiMOptions, "patchcore": PatchCoreOptions}[detector]
+    options = {
+        "padim": PaDiMOptions,
+        "patchcore": PatchCoreOptions,
+        "classifier": ClassifierOptions,
+        "unet": UNetOptions,
+    }[detector]
     paper = load(CONFIG, {"preset": "paper"})
     found = getattr(paper.detectors, detector)
-    assert set(found) == set(PROFILES[detector]) == {"official", "anomalib", "paper", "full"}
+    one_class = detector in ("padim", "patchcore")
+    names = {"official", "anomalib", "paper", "full"} if one_class else {"paper"}
+    assert set(found) == set(PROFILES[detector]) == names
     for name, stated in PROFILES[detector].items():
         assert found[name].options == options(**stated["options"]), name
         assert paper.geometries[found[name].geometry] == GeometryOptions(**stated["geometry"]), name

@@ -45,7 +45,7 @@ with running(snakemake):
         "shots": None,
         "draw": None,
         "objects": objects,
-        "provenance": provenance,
+        "provenance": {**provenance, "options": params.options},
     }
     write_json(snakemake.output.cell, cell)
     write_record(

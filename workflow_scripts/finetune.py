@@ -66,7 +66,7 @@ with running(snakemake):
             "shots": run.shots,
             "draw": run.draw,
             "objects": results[run],
-            "provenance": provenance,
+            "provenance": {**provenance, "options": given.options},
         }
         write_json(path, cell)
     write_record(

@@ -35,7 +35,12 @@ with running(snakemake) as job:
         key=f"manifest/{name}/{setup}",
         experiment="data sets",
         name=f"{name} {setup}",
-        params={"dataset": name, "setup": setup, "split_hash": manifest.split_hash},
+        params={
+            "dataset": name,
+            "setup": setup,
+            "split_hash": manifest.split_hash,
+            **({"let_through": report.let_through()} if report.accepted else {}),
+        },
         metrics={
             **{f"images/{kind}": int(count) for kind, count in counts.items()},
             "checks/accepted": len(report.accepted),

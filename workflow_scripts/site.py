@@ -9,6 +9,7 @@ with running(snakemake) as job:
     from spd.provenance import code_version
     from spd.records import write_record
     from spd.report.cells import read_cells
+    from spd.report.footer import let_through
     from spd.report.options import TableOptions
     from spd.report.scored import Scored
     from spd.report.site import Backbone, Sources, TableFiles, write_site
@@ -16,7 +17,13 @@ with running(snakemake) as job:
     files, params = snakemake.input, snakemake.params
     names = Names(**params.names)
     tables = [
-        TableFiles(name, TableOptions(**table["options"]), Path(csv), [Path(path) for path in table["cells"]])
+        TableFiles(
+            name,
+            TableOptions(**table["options"]),
+            Path(csv),
+            [Path(path) for path in table["cells"]],
+            let_through(table["manifests"], names),
+        )
         for (name, table), csv in zip(params.tables.items(), files.tables, strict=True)
     ]
     sources = Sources(

@@ -10,13 +10,16 @@ with running(snakemake):
     from spd.provenance import code_version
     from spd.records import write_record
     from spd.report.cells import read_cells
+    from spd.report.footer import let_through
     from spd.report.options import TableOptions
     from spd.report.tables import write_table
 
     name = snakemake.params.table
     options = TableOptions(**snakemake.params.options)
-    cells = read_cells(snakemake.input.cells, Names(**snakemake.params.names), notes(snakemake.params.linear))
-    write_table(cells, name, options, Path(snakemake.output[0]).parent)
+    names = Names(**snakemake.params.names)
+    cells = read_cells(snakemake.input.cells, names, notes(snakemake.params.linear))
+    data = let_through(snakemake.input.manifests, names)
+    write_table(cells, name, options, Path(snakemake.output[0]).parent, data=data)
     write_record(
         snakemake.output.record,
         key=f"table/{name}",

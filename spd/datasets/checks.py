@@ -79,6 +79,18 @@ class Report:
             self.accepted + tuple(p for p, yes in pairs if yes),
         )
 
+    def let_through(self) -> str:
+        """The accepted problems counted by kind, with their objects, in one line; '' where there is none."""
+        objects = defaultdict(list)
+        for finding in self.accepted:
+            duplicate = finding.kind == "exact duplicate"
+            objects[f"{finding.kind} ({finding.detail})" if duplicate else finding.kind].append(
+                finding.object
+            )
+        return "; ".join(
+            f"{len(found)} {kind} in {', '.join(sorted(set(found)))}" for kind, found in objects.items()
+        )
+
     def require_sound(self, name: str, key: str = "datasets.<name>") -> None:
         """Raises DatasetError that lists all problems, if there are any, and the way out.
 

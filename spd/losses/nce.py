@@ -78,7 +78,7 @@ class _SymmetricCrossEntropyOfCosines(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, temperature: float):
-        n, side = len(x), min(TILE[x.device.type], len(x))
+        n, side = len(x), min(TILE.get(x.device.type, TILE["cpu"]), len(x))
         partner = x.roll(n // 2, 0)
         scaled = x / temperature
         terms, weights = x.new_empty(2, side**2)

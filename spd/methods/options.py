@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_serializer, model_validator
 
 from spd.options import Options
-from spd.views.options import BlurOptions, JitterOptions, ViewOptions, ViewsOptions
+from spd.views.options import BlurOptions, JitterOptions, LocalOptions, ViewOptions, ViewsOptions
 
 SIMCLR_VIEWS = ViewsOptions(
     strong=ViewOptions(
@@ -33,6 +33,24 @@ ACCUMULATION = {
 """Why gradients of small batches do not add up to a step of each method."""
 
 
+class Strengths(Options):
+    """What a variant of SPD changes of its recipe's weak view and local change; what it does not name stays
+    the recipe's."""
+
+    weak: ViewOptions | None = None
+    """Keys of the recipe's `views.weak`, but for `size`."""
+    local: LocalOptions | None = None
+    """Keys of the recipe's `views.local`, but for `kind`."""
+
+    @model_validator(mode="after")
+    def _strengths_alone(self) -> "Strengths":
+        if self.weak is not None and "size" in self.weak.model_fields_set:
+            raise ValueError("weak.size: the size of the views is their recipe's; set it under `recipes`")
+        if self.local is not None and "kind" in self.local.model_fields_set:
+            raise ValueError(f"local.kind: set `local: {self.local.kind}` beside `strengths`")
+        return self
+
+
 class SPDOptions(Options):
     """The SPD term that is added to a base method (the paper and its poster; else marked
     ours)."""
@@ -41,10 +59,14 @@ class SPDOptions(Options):
     """Weight of the term. 0.1 in the paper, which also tries 0.5 and 1.0; 0 is bitwise the base method."""
     local: Literal["smoothblend", "cutpaste"] = "smoothblend"
     """The local perturbation of the negative view: a patch blended in smoothly, or pasted with a hard edge
-    (ablation)."""
+    (ablation; that its area is SmoothBlend's, not CutPaste's own: # ours)."""
+    strengths: Strengths = Strengths()
+    """Strengths of the weak view and of the local change where this variant has other ones than its recipe.
+    # ours"""
     objective: Literal["auto", "cosine", "xent"] = "auto"
     """cosine: cos(z, z_minus) - cos(z, z_plus). xent: a linear classifier tells z_plus from z_minus. auto:
-    xent for supervised, where it reads the pooled feature, and cosine for the others (paper)."""
+    xent for supervised, cosine for the others (paper). That xent reads z (for supervised the pooled feature),
+    and that eta is its weight: # ours"""
     anchor: Literal["q", "image"] = "q"
     """From which image the weak and the perturbed view are made: the first strong view, or the image as it
     is. # ours"""
@@ -81,11 +103,36 @@ class SPDOptions(Options):
             return self.statistics
         return "shared" if self.objective_of(method) == "xent" else "own"
 
+    @field_serializer("strengths")
+    def _only_what_is_named(self, strengths: Strengths) -> dict[str, Any]:
+        return strengths.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+    @model_validator(mode="after")
+    def _strengths_do_something(self) -> "SPDOptions":
+        named = self.strengths.local.model_fields_set if self.strengths.local else set()
+        if self.local == "cutpaste" and (idle := sorted(named & {"sigma", "foreground"})):
+            raise ValueError(
+                f"strengths.local: {' and '.join(idle)} would do nothing, for CutPaste's mask is hard; "
+                "leave it out, or set local: smoothblend"
+            )
+        return self
+
     def views(self, views: ViewsOptions) -> ViewsOptions:
-        """A recipe's views with this term's anchor, local change and sharing of draws."""
+        """A recipe's views with this term's anchor, local change, strengths and sharing of draws."""
+        views = _changed(views, self.strengths)
         local = views.local.model_copy(update={"kind": self.local})
         chosen = {"anchor": self.anchor, "local": local, "weak_draws": self.weak_draws}
         return views.model_copy(update=chosen)
+
+
+def _changed(options: Options, changes: Options) -> Options:
+    """`options` with the keys that `changes` names, at every depth."""
+    update = {}
+    for key in changes.model_fields_set:
+        value = getattr(changes, key)
+        if value is not None:
+            update[key] = _changed(getattr(options, key), value) if isinstance(value, Options) else value
+    return options.model_copy(update=update)
 
 
 class _Recipe(Options):
@@ -280,9 +327,9 @@ class SimCLRRecipe(_Recipe):
     """Widths of the projector's two layers, each with BatchNorm; the last is the width of z."""
     temperature: float = Field(default=0.1, gt=0)
     """Temperature of the logits."""
-    loss: Literal["infonce", "ntxent"] = "infonce"
-    """infonce: the SPD poster's formula (one direction, batch - 1 negatives). ntxent: SimCLR's own (both, 2 *
-    batch - 2)."""
+    loss: Literal["infonce", "ntxent"] = "ntxent"
+    """ntxent: SimCLR's own (both directions, averaged; 2 * batch - 2 negatives). infonce: the formula of the
+    SPD poster's preliminaries (one direction, batch - 1 negatives)."""
 
 
 class SupervisedRecipe(_Recipe):

@@ -19,6 +19,8 @@ _SPD_WORDS = {
     "spd_eta1.0": " + SPD (η = 1.0)",
     "spd_cutpaste": " + SPD w/ CutPaste",
     "spd_xent": " + SPD w/ Xent",
+    "spd_cutpaste_standard": " + SPD w/ CutPaste (2–15 %)",
+    "spd_secondary": " + SPD (strengths of another code)",
 }
 _LABELS_WORDS = {True: "yes", False: "no", None: ""}
 _ROW = ["profile", "method", "spd", "backbone"]  # what tells one rendered row from another

@@ -1,11 +1,14 @@
 """The input of a table: cells, one JSON file per run of a detector on (a part of) a data set."""
 
+import functools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from spd.detectors import profiles
 from spd.names import Names
 from spd.records import read_json
 from spd.report.options import Setup
@@ -15,6 +18,10 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Task = Literal["classification", "segmentation"]
 TASK_OF = {"classifier": "classification", "U-Net": "segmentation"}
 """What a detector of the two-class setups is trained for: it is scored on nothing else."""
+KEYS = {"PaDiM": "padim", "PatchCore": "patchcore", "classifier": "classifier", "U-Net": "unet"}
+"""Detectors' names under `detectors` in config.yaml."""
+NAMED = 3
+"""Options that a profile's cell names one by one."""
 
 
 class _Read(BaseModel):
@@ -101,6 +108,8 @@ class Provenance(BaseModel):
     data_fingerprint: str
     checkpoint: str | None = None
     geometry: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    """The detector's; empty in cells of before they were kept."""
     metric: str = ""
     run_key: str = ""
 
@@ -140,6 +149,24 @@ class Cell(_Read):
         """What distinguishes repetitions: the pre-training's seed and the few-shot draw (-1: no draws)."""
         return self.pretraining.seed, -1 if self.draw is None else self.draw
 
+    @functools.cached_property
+    def overlay(self) -> dict[str, tuple[Any, Any]]:
+        """What was laid over a profile that the library names: key -> (value used, the profile's own)."""
+        options = self.provenance.options
+        if not options:
+            return {}
+        return profiles.overlay(KEYS.get(self.detector, ""), self.profile, options, self.provenance.geometry)
+
+    @property
+    def shown_profile(self) -> str:
+        """The profile as tables show it: `anomalib`, or `anomalib (dim 100)` where something was laid
+        over it."""
+        if not self.overlay:
+            return self.profile
+        words = [f"{key} {word(used)}" for key, (used, _) in self.overlay.items()]
+        more = [f"{len(words) - NAMED} more"] if len(words) > NAMED else []
+        return f"{self.profile} ({', '.join([*words[:NAMED], *more])})"
+
     @property
     def identity(self) -> tuple:
         """Two cells of one table must differ in this."""
@@ -152,6 +179,11 @@ class Cell(_Read):
             self.shots,
             self.run,
         )
+
+
+def word(value: Any) -> str:
+    """A value of an option in a sentence."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def read_cells(

@@ -1,9 +1,11 @@
 """The poster's take-aways and the sign of each published SPD effect, tested on whatever results exist."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from spd.metrics.aggregate import paired_effect
@@ -15,8 +17,8 @@ from spd.report.tables import write_csv
 from spd.report.tidy import MEAN, percent, resampled
 
 COLUMNS = (
-    *("claim", "kind", "statement", "published", "verdict", "effect", "ci_low", "ci_high", "n", "resampled"),
-    *("source", "note"),
+    *("claim", "kind", "statement", "published", "verdict", "effect", "ci_low", "ci_high", "p_holm", "n"),
+    *("resampled", "source", "note"),
 )
 SELF_SUPERVISED = ("SimSiam", "MoCo", "SimCLR")
 TABLES = ("padim_1class", "patchcore_1class", "twoclass_fewshot", "twoclass_highshot", "ablation")
@@ -32,6 +34,9 @@ _SWAPPED = (
     "The poster's AU-PR and AU-ROC headings for MVTec-AD classification with PatchCore are almost certainly "
     "swapped; both printed effects are negative, so that the signs claimed are the same either way."
 )
+LEVEL = 0.05
+FOR_THIS_PAIR = " for this pair"
+"""Behind a verdict whose interval redrew no pre-training seeds."""
 _CELL = ["table", "dataset", "object", "detector", "shots", "task", "metric"]  # what two sides share
 
 
@@ -52,21 +57,21 @@ def claims(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Columns `COLUMNS`; effects in points, positive = as claimed for take-aways, with minus without for signs.
     `published` is the printed effect, for take-aways the mean difference of the published values there are.
-    `verdict`: `holds` when the 95 % interval lies on the claimed side of zero, `contradicted` when it lies
-    on the other, `undecided` when it contains zero or there is none, `no sign claimed` where the poster
-    prints 0.0, `no results`. Results of profile `paper` are used where there are any, else of a table's
-    first profile. (ours)
+    `verdict`: see `verdict`. `p_holm`: p of the effect being zero (`p_value`), corrected for all claims of
+    its kind that are tested here (`holm`). Results of profile `paper` are used where there are any, else of a
+    table's first profile. (ours)
     """
     results, published = _results(frames), _published_results()
-    rows = [
+    takeaways = [
         _test(ours, results) | {"published": _difference(theirs, published).mean()}
         for ours, theirs in zip(_takeaways(results), _takeaways(published), strict=True)
     ]
-    rows += [_test_sign(*one, results) for one in _published_effects()]
+    signs = [_test_sign(*one, results) for one in _published_effects()]
+    rows = _judged(takeaways, [1] * len(takeaways)) + _judged(signs, [_sign(r["published"]) for r in signs])
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"} | dict.fromkeys(_NUMBERS, "float64"))
 
 
-_NUMBERS = ("published", "effect", "ci_low", "ci_high")
+_NUMBERS = ("published", "effect", "ci_low", "ci_high", "p_holm")
 
 
 def write_claims(
@@ -88,13 +93,16 @@ def write_claims(
         banner="" if preset in (None, "paper") else DEMO_BANNER,
         notes=[
             "Effect in points, with its 95 % percentile bootstrap interval. Holds: the interval lies on the "
-            "claimed side of zero. Contradicted: on the other. Undecided: zero lies in it, or there is none.",
+            "claimed side of zero, and the effect differs from zero after Holm's correction. Contradicted: "
+            "on the other side. Undecided: neither, or there is no interval.",
+            "For this pair: the interval redraws no pre-training seeds, so that the verdict is about these "
+            "trained backbones; others of the same methods may differ. Without these words it redraws them.",
             "Intervals of signs redraw seeds, draws and objects as far as there are at least two of each, "
             "and test images where their scores were kept (`resampled` in the CSV); those of take-aways "
             "redraw objects alone, after averaging each object over its AU-PR and AU-ROC cells. The "
             "published effect of a take-away is the mean over the cells that were published.",
             "Published numbers carry no interval: for most it cannot be said whether they differ from zero.",
-            "Several dozen claims are tested at 95 % each: two or three may come out wrong by chance alone.",
+            *_tested(frame),
             *dict.fromkeys(frame["note"][frame["note"] != ""]),
         ],
         facts=[
@@ -106,15 +114,73 @@ def write_claims(
     return [write_csv(frame, Path(out) / f"{name}.csv"), *write_document(document, out, name)]
 
 
-def verdict(published_sign: int, effect: float | None, low: float | None, high: float | None) -> str:
-    """The verdict on a claim that an effect has a sign (+1, -1, or 0 for none claimed)."""
+def verdict(
+    sign: int, effect: float | None, low: float | None, high: float | None, p: float | None, seeds: bool
+) -> str:
+    """The verdict on a claim that an effect has a sign (+1, -1, or 0 for none claimed).
+
+    low, high: its 95 % interval; p: of the effect being zero, corrected; seeds: whether the interval redraws
+    several pre-training seeds. `holds` where the interval lies on the claimed side of zero and p < 0.05,
+    `contradicted` where it lies on the other, both with `for this pair` unless `seeds`; else `undecided`, `no
+    sign claimed` or `no results`.
+    """
     if effect is None:
         return "no results"
-    if published_sign == 0:
+    if sign == 0:
         return "no sign claimed"
-    if low is None or high is None or low <= 0 <= high:
+    if low is None or high is None or p is None or low <= 0 <= high or p >= LEVEL:
         return "undecided"
-    return "holds" if (low > 0) == (published_sign > 0) else "contradicted"
+    found = "holds" if (low > 0) == (sign > 0) else "contradicted"
+    return found if seeds else found + FOR_THIS_PAIR
+
+
+def p_value(effect: float, low: float, high: float) -> float:
+    """Two-sided p of an effect being zero, from its 95 % interval as a normal's (Altman & Bland 2011,
+    https://doi.org/10.1136/bmj.d2304): tables keep intervals, not the resamples behind them. (ours)"""
+    error = (high - low) / (2 * 1.959964)
+    if error == 0:
+        return float(effect == 0)
+    return math.erfc(abs(effect) / error / math.sqrt(2))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values corrected for being tested together: with those below a level taken for effects, the chance of
+    a single false one is at most that level (Holm 1979, https://www.jstor.org/stable/4615733)."""
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty(len(p))
+    corrected[order] = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
+    return np.minimum(corrected, 1.0).tolist()
+
+
+def _judged(rows: list[dict], signs: Sequence[int]) -> list[dict]:
+    """Rows of one kind with `p_holm` and `verdict`; only claimed signs with an interval are tested."""
+    tested = [i for i, r in enumerate(rows) if signs[i] and r.get("ci_low") is not None]
+    found = [p_value(rows[i]["effect"], rows[i]["ci_low"], rows[i]["ci_high"]) for i in tested]
+    p = dict(zip(tested, holm(found), strict=True))
+    return [
+        row
+        | {
+            "p_holm": p.get(i),
+            "verdict": verdict(
+                signs[i], row.get("effect"), row.get("ci_low"), row.get("ci_high"), p.get(i),
+                "seeds" in row["resampled"],
+            ),
+        }
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+
+
+def _tested(frame: pd.DataFrame) -> list[str]:
+    """What the correction was over, where anything was tested."""
+    counts = frame[frame["p_holm"].notna()].groupby("kind").size()
+    if counts.empty:
+        return []
+    many = " and ".join(f"{n} {word}{'s' * (n > 1)}" for word, n in counts.sort_index().items())
+    return [
+        f"Tested together: {many}, each kind corrected by itself: of a kind, the chance of even one wrong "
+        "`holds` or `contradicted` is 5 % at most, as far as intervals say what they should. The intervals "
+        "shown are not corrected."
+    ]
 
 
 def _results(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -211,7 +277,7 @@ def _test(takeaway: TakeAway, results: pd.DataFrame) -> dict:
     differences = _difference(takeaway, results[results["object"] != MEAN])
     row = {
         "claim": takeaway.claim, "kind": "take-away", "statement": takeaway.statement,
-        "source": takeaway.source, "note": takeaway.note, "verdict": "no results", "resampled": "",
+        "source": takeaway.source, "note": takeaway.note, "resampled": "",
     }  # fmt: skip
     if differences.empty:
         return row
@@ -221,7 +287,6 @@ def _test(takeaway: TakeAway, results: pd.DataFrame) -> dict:
         {(0, 0, "/".join(key)): 0.0 for key in by_object.index},
     )
     return row | {
-        "verdict": verdict(1, effect.value, effect.ci_low, effect.ci_high),
         "effect": percent(effect.value),
         "ci_low": None if effect.ci_low is None else percent(effect.ci_low),
         "ci_high": None if effect.ci_high is None else percent(effect.ci_high),
@@ -276,7 +341,6 @@ def _test_sign(key: Key, published: float, source: str, results: pd.DataFrame) -
         "published": published,
         "source": source,
         "note": _SWAPPED if is_swapped(key) else "",
-        "verdict": "no results",
         "resampled": "",
     }
     found = results[
@@ -295,7 +359,6 @@ def _test_sign(key: Key, published: float, source: str, results: pd.DataFrame) -
     one = found.iloc[0]
     low, high = (None if pd.isna(one[c]) else one[c] for c in ("delta_ci_low", "delta_ci_high"))
     return row | {
-        "verdict": verdict(_sign(published), one["delta"], low, high),
         "effect": one["delta"], "ci_low": low, "ci_high": high, "n": one["n"],
         "resampled": resampled(str(one["note"])),
     }  # fmt: skip
@@ -310,11 +373,16 @@ def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
 
+def colour_of(verdict: str) -> str:
+    """The class that a verdict is coloured by: `up`, `down` or none."""
+    return {"holds": "up", "contradicted": "down"}.get(verdict.removesuffix(FOR_THIS_PAIR), "")
+
+
 def _section(title: str, frame: pd.DataFrame) -> Section:
     rows = []
     for r in frame.itertuples():
         interval = "" if pd.isna(r.ci_low) else f"[{signed(r.ci_low)}, {signed(r.ci_high)}]"
-        sign = {"holds": "up", "contradicted": "down"}.get(r.verdict, "")
+        sign = colour_of(r.verdict)
         entries = [
             Entry("" if pd.isna(r.published) else signed(r.published)),
             Entry(r.verdict, sign=sign),

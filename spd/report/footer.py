@@ -1,14 +1,17 @@
 """What stands around a table: which preset, code, data, geometry, metrics and runs it was made of."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 
 import pandas as pd
 
+from spd.detectors.profiles import DEVIATIONS
+from spd.names import Names
+from spd.records import read_json
 from spd.report.arrange import AS_PRINTED, SECOND_HAND
-from spd.report.cells import Cell
+from spd.report.cells import Cell, word
 from spd.report.options import TableOptions
 from spd.report.published import SWAPPED_NOTE
 from spd.report.tidy import MEAN, resampled
@@ -46,12 +49,27 @@ def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list
         sentences.append(
             f"{row.dataset}, {row.method} ({row.spd}), {row.task} {row.metric}: {row.note.split('. ')[0]}."
         )
+    sentences += _profile_notes(cells)
     sentences += _detector_notes(cells)
     sentences += _pretraining_notes(cells)
     absent = [name for name in options.rows if name not in {cell.pretraining.name for cell in cells}]
     if absent:
         sentences.append(f"No results yet for: {', '.join(absent)}.")
     return list(dict.fromkeys(sentences))
+
+
+def let_through(records: Iterable[str | Path], names: Names) -> list[str]:
+    """A sentence for each manifest with problems that the config lets through; `records`: the manifests' run
+    records."""
+    sentences = []
+    for path in records:
+        params = names.in_params(read_json(path)["params"])
+        if params.get("let_through"):
+            sentences.append(
+                f"{params['dataset']}, {params['setup']}: the config lets problems of the files through "
+                f"(`checks: warn` or `accept`), and these numbers hang on them: {params['let_through']}."
+            )
+    return sentences
 
 
 def _intervals(frame: pd.DataFrame) -> str:
@@ -68,6 +86,19 @@ def _intervals(frame: pd.DataFrame) -> str:
         " Intervals are 95 % percentile bootstrap intervals; they say nothing of what is not redrawn. "
         f"Redrawn are, for {'; for '.join(parts)}{images}."
     )
+
+
+def _profile_notes(cells: list[Cell]) -> list[str]:
+    """What was laid over a profile, and what a profile leaves out of the code whose name it bears."""
+    sentences = []
+    for cell in cells:
+        if cell.overlay:
+            changes = [f"{key} {word(used)} for {word(own)}" for key, (used, own) in cell.overlay.items()]
+            sentences.append(
+                f"{cell.shown_profile}: the config changes {cell.detector}'s profile {cell.profile}: "
+                f"{', '.join(changes)}. It is not the profile of that name."
+            )
+    return sentences + [DEVIATIONS[cell.profile] for cell in cells if cell.profile in DEVIATIONS]
 
 
 def _detector_notes(cells: list[Cell]) -> list[str]:
@@ -105,7 +136,8 @@ def facts(name: str, preset: str | None, cells: list[Cell]) -> list[tuple[str, s
         ("Code", _code(cells)),
         *(("Pre-training code", text) for text in _pretraining_code(cells)),
         *(("Data", text) for text in _by_dataset(cells)),
-        *(("Geometry", text) for text in _geometries(cells)),
+        *(("Geometry", text) for text in _by_profile(cells, "geometry")),
+        *(("Options", text) for text in _by_profile(cells, "options")),
         *(("Metrics", text) for text in _distinct(cell.provenance.metric for cell in cells)),
         ("Runs", _runs(cells)),
         ("Backbones", _backbones(cells)),
@@ -163,18 +195,15 @@ def _by_dataset(cells: list[Cell]) -> list[str]:
     )
 
 
-def _geometries(cells: list[Cell]) -> list[str]:
-    texts = _distinct(f"{c.detector}, profile {c.profile}: {_flat(c.provenance.geometry)}" for c in cells)
+def _by_profile(cells: list[Cell], what: str) -> list[str]:
+    texts = _distinct(
+        f"{c.detector}, profile {c.shown_profile}: {_flat(getattr(c.provenance, what))}" for c in cells
+    )
     return [text for text in texts if not text.endswith(": ")]
 
 
-def _flat(geometry: dict) -> str:
-    words = {
-        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        for key, value in sorted(geometry.items())
-        if value is not None
-    }
-    return ", ".join(f"{key} {word}" for key, word in words.items())
+def _flat(values: dict) -> str:
+    return ", ".join(f"{key} {word(value)}" for key, value in sorted(values.items()) if value is not None)
 
 
 def _runs(cells: list[Cell]) -> str:

@@ -18,6 +18,7 @@ from spd.records import read_json
 from spd.report import charts
 from spd.report.arrange import means_sections, row_word, signed
 from spd.report.cells import Cell, read_cells
+from spd.report.claims import colour_of
 from spd.report.document import Document
 from spd.report.figures import read_history
 from spd.report.footer import DEMO_BANNER, banner, facts, notes, rebuild_command
@@ -29,7 +30,6 @@ from spd.report.tidy import COLUMNS, MEAN, TASKS, one_preset, selected
 
 PAGE = "index.html"
 FOLDER = "site"
-VERDICTS = {"holds": "up", "contradicted": "down"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class TableFiles:
     options: TableOptions
     csv: Path
     cells: Sequence[Path]
+    data: Sequence[str] = ()
+    """As `spd.report.tables.write_table` has it."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _table(
         table.options.caption,
         means_sections(frame, cells, table.options),
         banner=banner(one_preset(cells), table.options),
-        notes=notes(frame, cells, table.options),
+        notes=[*table.data, *notes(frame, cells, table.options)],
         facts=facts(table.name, preset, cells),
     )
     beside = {s: table.csv.with_suffix(f".{s}") for s in ("csv", "md", "tex", "html")}
@@ -225,7 +227,16 @@ def _runs_of(cells: Sequence[Cell], by_detector: bool) -> dict[tuple, list[tuple
         row = cell.pretraining
         own = (cell.detector,) if by_detector else ()
         for name in cell.objects:
-            key = (cell.dataset, cell.profile, name, row.method, row.spd, row.backbone, cell.shots, *own)
+            key = (
+                cell.dataset,
+                cell.shown_profile,
+                name,
+                row.method,
+                row.spd,
+                row.backbone,
+                cell.shots,
+                *own,
+            )
             found.setdefault(key, {}).setdefault(cell.provenance.run_key, cell)
     named = {}
     for key, runs in found.items():
@@ -274,7 +285,7 @@ def _claims(path: Path | None, out: Path) -> dict[str, Any] | None:
         rows.append(
             [
                 Value(row["statement"], row["statement"]),
-                Value(row["verdict"], row["verdict"], VERDICTS.get(row["verdict"], "")),
+                Value(row["verdict"], row["verdict"], colour_of(row["verdict"])),
                 _effect(None if row["effect"] == "" else float(row["effect"]))._replace(sign=""),
                 Value(interval, None if not interval else float(row["ci_low"])),
                 _effect(None if row["published"] == "" else float(row["published"]))._replace(sign=""),

@@ -15,9 +15,13 @@ from spd.report.output import replace_file
 from spd.report.tidy import one_preset, selected, tidy
 
 
-def write_table(cells: Iterable[Cell], name: str, options: TableOptions, out: str | Path) -> list[Path]:
+def write_table(
+    cells: Iterable[Cell], name: str, options: TableOptions, out: str | Path, *, data: Iterable[str] = ()
+) -> list[Path]:
     """Writes `<out>/<name>.{csv,md,tex,html}` and `<out>/<name>_objects.{md,tex,html}`; returns the paths.
 
+    data: sentences about the data sets that stand first under the table, such as
+    `spd.report.footer.let_through`'s.
     The same cells and options give the same bytes. Files are whole or absent. Raises ValueError as `tidy`
     does, and when no cell belongs to the table.
     """
@@ -31,7 +35,7 @@ def write_table(cells: Iterable[Cell], name: str, options: TableOptions, out: st
     parts = {
         "title": options.title,
         "banner": banner(preset, options),
-        "notes": notes(frame, cells, options),
+        "notes": [*data, *notes(frame, cells, options)],
         "facts": facts(name, preset, cells),
     }
     means = Document(name, caption=options.caption, sections=means_sections(frame, cells, options), **parts)

@@ -209,7 +209,7 @@ def _numbers(cells: list[Cell]) -> dict[_Place, Values]:
                 scored = getattr(result, task)
                 for metric, value in scored.metrics.items() if scored else ():
                     place = _Place(
-                        cell.dataset, cell.setup, cell.detector, cell.profile,
+                        cell.dataset, cell.setup, cell.detector, cell.shown_profile,
                         cell.pretraining.name, cell.shots, task, metric,
                     )  # fmt: skip
                     numbers[place][name][cell.run] = value
@@ -224,7 +224,8 @@ def _numbers(cells: list[Cell]) -> dict[_Place, Values]:
 
 
 def _owner(of: Cell | _Place, pretraining: str) -> tuple:
-    return of.dataset, of.setup, of.detector, of.profile, pretraining, of.shots
+    profile = of.shown_profile if isinstance(of, Cell) else of.profile
+    return of.dataset, of.setup, of.detector, profile, pretraining, of.shots
 
 
 def _scores(cells: list[Cell]) -> dict[tuple, Scores]:

@@ -95,10 +95,14 @@ def test_a_known_problem_is_accepted_by_its_path(mvtec_folder, images):
     ):
         assert {p.kind for p in tolerant.problems} == {"unreadable"}  # nothing can be made of it
         assert {p.kind for p in tolerant.accepted} == {"empty mask", "exact duplicate"}
+        assert sorted(tolerant.let_through().split("; ")) == [
+            "1 empty mask in gear",
+            "1 exact duplicate (test and train) in gear",
+        ]
         with pytest.raises(DatasetError, match="1 problem:") as caught:
             tolerant.require_sound("VisA 1cls", key="datasets.visa")
         assert "checks: warn" not in str(caught.value)
-    assert report.accepting("stop", []) == report
+    assert report.accepting("stop", []) == report and report.let_through() == ""
     (mvtec_folder / "gear/test/good/001.png").unlink()
     run(mvtec.read(mvtec_folder)).accepting("warn", []).require_sound("VisA 1cls")
 

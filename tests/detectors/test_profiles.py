@@ -1,10 +1,12 @@
 import pytest
 
-from spd.detectors.profiles import PROFILES
+from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.detectors.profiles import PROFILES, SAME_NUMBERS, overlay
 from spd.detectors.registry import OPTIONS
+from spd.images.options import GeometryOptions
 
 
-@pytest.mark.parametrize("detector", PROFILES)
+@pytest.mark.parametrize("detector", ["padim", "patchcore"])
 def test_profiles_are_valid_and_paper_is_the_default(detector):
     model = OPTIONS[detector]
     for profile in PROFILES[detector].values():
@@ -34,3 +36,28 @@ def test_anomalib_profile_deviates_from_official_where_its_source_does():
         "upsampling",
         "blur_border",
     }
+
+
+WHOLE = GeometryOptions(resize=256, mode="square").model_dump(mode="json")
+
+
+def used(**changes):
+    return PaDiMOptions(extra_epsilon=1e-5, blur_border="mirror", **changes).model_dump(mode="json")
+
+
+def test_an_untouched_profile_has_nothing_laid_over_it():
+    assert overlay("padim", "anomalib", used(), {"name": "full256", **WHOLE}) == {}
+    how = {"solver": "dual", "memory_gib": 4.0}
+    assert set(how) <= set(SAME_NUMBERS) and overlay("padim", "anomalib", used(**how), WHOLE) == {}
+
+
+def test_what_is_laid_over_a_profile_is_named_with_the_profiles_own_value():
+    geometry = {**WHOLE, "resize": 128}
+    assert overlay("padim", "anomalib", used(dim=100), geometry) == {"dim": (100, 550), "resize": (128, 256)}
+
+
+def test_a_profile_of_the_users_own_means_what_its_config_says():
+    assert overlay("padim", "demo", used(dim=100), WHOLE) == {}
+    options = PatchCoreOptions(coreset_share=0.01).model_dump(mode="json")
+    assert overlay("patchcore", "mine", options, WHOLE) == {}
+    assert overlay("a detector of their own", "paper", options, WHOLE) == {}

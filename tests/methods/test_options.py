@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from spd.config import load
+from spd.config import ConfigError, load
 from spd.methods.options import SPDOptions, digest, parse_recipe
 
 CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
@@ -69,6 +69,76 @@ def test_spd_chooses_anchor_and_local_change_and_nothing_else_of_the_views():
     assert (views.strong, views.weak) == (recipe.views.strong, recipe.views.weak)
     assert SPDOptions().views(recipe.views) == recipe.views
     assert parse_recipe(recipe.model_dump(mode="json")) == recipe  # spelt-out defaults are no choice
+
+
+STRENGTHS = {
+    "weak": {"blur": {"sigma": [0.1, 0.3]}, "jitter": {"hue": 0.05, "p": 0.8}},
+    "local": {"area": [0.005, 0.01]},
+}
+
+
+def test_a_variants_strengths_replace_the_recipes_key_by_key():
+    recipe = parse_recipe(
+        {"method": "simsiam", "views": {"strong": {"size": 40}, "weak": {"size": 40, "flip": 0.25}}}
+    )
+    spd = SPDOptions(strengths=STRENGTHS)
+    views = spd.views(recipe.views)
+    weak = recipe.views.weak
+    assert views.weak == weak.model_copy(
+        update={
+            "blur": weak.blur.model_copy(update={"sigma": (0.1, 0.3)}),
+            "jitter": weak.jitter.model_copy(update={"hue": 0.05, "p": 0.8}),
+        }
+    )
+    assert (views.weak.size, views.weak.flip) == (40, 0.25)
+    assert views.local == recipe.views.local.model_copy(update={"area": (0.005, 0.01)})
+    assert views.strong == recipe.views.strong
+    # What a rule hands to its job says as much, and no more.
+    dumped = spd.model_dump(mode="json")
+    assert dumped["strengths"] == STRENGTHS and SPDOptions(**dumped).views(recipe.views) == views
+    assert digest(spd) != digest(SPDOptions())
+
+
+@pytest.mark.parametrize(
+    ("variant", "says"),
+    [
+        ({"strengths": {"weak": {"size": 40}}}, "weak.size: the size of the views is their recipe's"),
+        ({"strengths": {"local": {"kind": "cutpaste"}}}, "set `local: cutpaste` beside `strengths`"),
+        ({"local": "cutpaste", "strengths": {"local": {"sigma": [0.1, 0.2]}}}, "sigma would do nothing"),
+        ({"strengths": {"weak": {"scal": [0.1, 0.2]}}}, "weak.scal: unknown key .did you mean 'scale'"),
+        ({"strengths": {"strong": {}}}, "strengths.strong: unknown key"),
+        ({"strengths": {"local": {"area": [0.2, 0.1]}}}, "the lower bound 0.2 lies above"),
+    ],
+)
+def test_strengths_that_make_no_sense_are_refused(variant, says):
+    with pytest.raises(ConfigError, match=says):
+        load(CONFIG, {"spd": {"mine": variant}})
+
+
+def test_the_two_optional_variants_and_their_rows():
+    paper = load(CONFIG, {"preset": "paper"})
+    simsiam = paper.recipes["simsiam"].views
+    large = paper.spd["spd_cutpaste_standard"].views(simsiam)
+    assert (large.local.kind, large.local.area, large.weak) == ("cutpaste", (0.02, 0.15), simsiam.weak)
+    other = paper.spd["spd_secondary"].views(simsiam)
+    assert (other.local.kind, other.local.area, other.anchor) == ("smoothblend", (0.005, 0.01), "image")
+    assert (other.weak.blur.sigma, other.weak.jitter.hue, other.weak.jitter.p) == ((0.1, 0.3), 0.05, 0.8)
+    # 8 pixels at 224, of the largest patch and of the smallest
+    pixels = [share * 224 * area**0.5 for share, area in zip(other.local.sigma, (0.01, 0.005), strict=True)]
+    assert pixels == pytest.approx([8, 8], abs=0.1)
+    read = {row for table in paper.tables.values() for row in table.rows}
+    page = (CONFIG.parent / "docs/methods/spd.md").read_text()
+    mine = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    ablation = load(CONFIG, {"preset": "paper", **mine}).tables["ablation"]
+    assert set(paper.tables["ablation"].rows) < set(ablation.rows)
+    for name in ("cutpaste_standard", "secondary"):
+        (row,) = [row for row, of in paper.pretrainings.items() if of.spd == f"spd_{name}"]
+        assert row not in read and row in ablation.rows  # trained where a table asks for it
+
+
+def test_simclrs_loss_is_its_own():
+    assert parse_recipe({"method": "simclr"}).loss == "ntxent"
+    assert load(CONFIG).recipes["simclr"].loss == "ntxent"
 
 
 def test_digest_tells_recipes_apart_and_is_stable():

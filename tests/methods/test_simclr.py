@@ -26,9 +26,9 @@ def test_loss(small_recipe, small_views, loss):
 
 
 def test_expected_loss(small_recipe):
-    assert build("resnet10_w4", small_recipe("simclr"), classes=3).expected_loss == math.log(8)
-    ntxent = small_recipe("simclr", loss="ntxent")
-    assert build("resnet10_w4", ntxent, classes=3).expected_loss == math.log(15)
+    assert build("resnet10_w4", small_recipe("simclr"), classes=3).expected_loss == math.log(15)
+    infonce = small_recipe("simclr", loss="infonce")
+    assert build("resnet10_w4", infonce, classes=3).expected_loss == math.log(8)
 
 
 def test_the_head_and_the_start_are_the_repositorys(small_recipe):

@@ -300,7 +300,7 @@ def test_a_checkpoint_of_another_run_is_refused(runs, tmp_path, monkeypatch):
 def test_progress_says_what_the_loss_should_start_at(runs, tmp_path, capsys):
     runs.train(tmp_path, runs.recipe("simclr", steps=1), progress=True)
     shown = capsys.readouterr().err
-    assert f"expected initial loss {math.log(8):.3f}" in shown
+    assert f"expected initial loss {math.log(15):.3f}" in shown
     assert re.search(r"loss \d\.\d+, std \d\.\d+, \d+ images/s", shown)
     shares = re.search(
         r"\d+ images/s; time in data (\d+)%, views (\d+)%, forward (\d+)%, backward (\d+)% and step", shown

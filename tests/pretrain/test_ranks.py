@@ -11,7 +11,7 @@ CASES = [
     *(f"moco {spd}" for spd in ("cutpaste", "xent", "image", "both", "shared", "plus", "minus", "key")),
     *(f"{method} {spd}" for method in ("moco", "simsiam") for spd in ("together", "all")),
     *("simsiam both", "simsiam xent", "simclr xent", "simclr image", "supervised image"),
-    "ntxent base",
+    "infonce base",
     "timm spd",
 ]
 

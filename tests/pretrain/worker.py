@@ -43,7 +43,7 @@ RANKED = [
     ("simclr", "xent"),
     ("simclr", "image"),
     ("supervised", "image"),
-    ("ntxent", "base"),
+    ("infonce", "base"),
     ("timm", "spd"),
 ]
 # Large enough that BatchNorm is well conditioned: with 4 values a channel, a difference of 1e-16 grows to
@@ -61,8 +61,8 @@ def recipe_of(method, **values):
     if method == "timm":  # norm layers that hold an activation; 48 px are well conditioned
         size = {"size": 48}
         return small_runs.recipe("simsiam", **{**values, "views": {"strong": size, "weak": size}})
-    if method == "ntxent":
-        return small_runs.recipe("simclr", loss="ntxent", **values)
+    if method == "infonce":
+        return small_runs.recipe("simclr", loss="infonce", **values)
     return small_runs.recipe(method, **values)
 
 

@@ -1,26 +1,54 @@
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
 
-from spd.report.claims import COLUMNS, claims, verdict, write_claims
+from spd.report.claims import COLUMNS, claims, holm, p_value, verdict, write_claims
 from spd.report.tidy import tidy
 
 
 @pytest.mark.parametrize(
-    ("sign", "effect", "low", "high", "expected"),
+    ("sign", "effect", "low", "high", "p", "expected"),
     [
-        (1, 2.0, 0.5, 3.0, "holds"),
-        (-1, -2.0, -3.0, -0.5, "holds"),
-        (1, -2.0, -3.0, -0.5, "contradicted"),
-        (-1, 2.0, 0.5, 3.0, "contradicted"),
-        (1, 2.0, -0.1, 3.0, "undecided"),
-        (1, 2.0, 0.0, 3.0, "undecided"),
-        (1, 2.0, None, None, "undecided"),
-        (0, 2.0, 0.5, 3.0, "no sign claimed"),
-        (1, None, None, None, "no results"),
+        (1, 2.0, 0.5, 3.0, 0.01, "holds"),
+        (-1, -2.0, -3.0, -0.5, 0.01, "holds"),
+        (1, -2.0, -3.0, -0.5, 0.01, "contradicted"),
+        (-1, 2.0, 0.5, 3.0, 0.01, "contradicted"),
+        (1, 2.0, 0.5, 3.0, 0.05, "undecided"),
+        (1, 2.0, -0.1, 3.0, 0.01, "undecided"),
+        (1, 2.0, 0.0, 3.0, 0.01, "undecided"),
+        (1, 2.0, None, None, None, "undecided"),
+        (0, 2.0, 0.5, 3.0, None, "no sign claimed"),
+        (1, None, None, None, None, "no results"),
     ],
 )
-def test_verdicts(sign, effect, low, high, expected):
-    assert verdict(sign, effect, low, high) == expected
+def test_verdicts(sign, effect, low, high, p, expected):
+    assert verdict(sign, effect, low, high, p, seeds=True) == expected
+    of_one_pair = f"{expected} for this pair" if expected in ("holds", "contradicted") else expected
+    assert verdict(sign, effect, low, high, p, seeds=False) == of_one_pair
+
+
+@pytest.mark.parametrize(("effect", "error"), [(1.0, 0.2), (-3.0, 1.6), (0.1, 4.0), (0.0, 1.0)])
+def test_p_of_a_normals_interval(effect, error):
+    low, high = norm.interval(0.95, effect, error)
+    assert p_value(effect, low, high) == pytest.approx(2 * norm.sf(abs(effect) / error), rel=1e-5)
+
+
+def test_p_of_an_interval_without_width():
+    assert p_value(-1.0, -1.0, -1.0) == 0 and p_value(0.0, 0.0, 0.0) == 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_rejects_what_the_step_down_procedure_rejects(p):
+    corrected = holm(p)
+    for level in (0.01, 0.05, 0.3):
+        rejected = set()
+        for k, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):  # smallest first, until one fails
+            if p[i] * (len(p) - k) >= level:
+                break
+            rejected.add(i)
+        assert rejected == {i for i, value in enumerate(corrected) if value < level}
 
 
 @pytest.fixture
@@ -57,12 +85,41 @@ SIGN = "twoclass_fewshot_VisA_{}_5_classification_AU-PR"
 def test_signs_by_hand(fewshot):
     frame = claims({"twoclass_fewshot": fewshot})
     simsiam = one(frame, SIGN.format("SimSiam"))
-    assert (simsiam.published, simsiam.verdict) == (4.2, "holds")
+    assert (simsiam.published, simsiam.verdict) == (4.2, "holds for this pair")
     assert simsiam.effect == pytest.approx(3.0) and 2 <= simsiam.ci_low < 3 < simsiam.ci_high <= 4
-    assert one(frame, SIGN.format("MoCo")).verdict == "contradicted"  # the poster has +0.3
+    assert one(frame, SIGN.format("MoCo")).verdict == "contradicted for this pair"  # the poster has +0.3
     sup = one(frame, SIGN.format("Sup"))
     assert (sup.verdict, sup.effect) == ("undecided", pytest.approx(1.0))
     assert one(frame, SIGN.format("SimCLR")).verdict == "no results"
+
+
+def test_a_claim_holds_without_more_words_where_pretraining_seeds_were_redrawn(fewshot):
+    mine = (fewshot["object"] == "mean") & (fewshot["method"] == "SimSiam") & fewshot["delta"].notna()
+    several = fewshot.copy()
+    several.loc[mine, "note"] = "The effect's interval redraws seeds, draws, objects."
+    frame = claims({"twoclass_fewshot": several})
+    assert one(frame, SIGN.format("SimSiam")).verdict == "holds"
+    assert one(frame, SIGN.format("MoCo")).verdict == "contradicted for this pair"
+
+
+def test_signs_tested_together_are_corrected(fewshot):
+    """p of about 0.03 stands alone, and not beside a second test."""
+
+    def judged(methods):
+        frame = fewshot.copy()
+        deltas = frame["delta"].notna()
+        frame.loc[deltas, ["delta", "delta_ci_low", "delta_ci_high"]] = [2.2, 0.2, 4.2]
+        kept = frame["method"].isin(methods)
+        return claims({"twoclass_fewshot": frame[kept]})
+
+    alone = one(judged(["SimSiam"]), SIGN.format("SimSiam"))
+    assert alone.p_holm == pytest.approx(p_value(2.2, 0.2, 4.2)) and 0.025 < alone.p_holm < 0.05
+    assert alone.verdict == "holds for this pair"
+    together = judged(["SimSiam", "Sup"])
+    for method in ("SimSiam", "Sup"):
+        found = one(together, SIGN.format(method))
+        assert found.p_holm == pytest.approx(2 * alone.p_holm) and found.verdict == "undecided"
+        assert found.ci_low > 0  # by its own interval alone it would have held
 
 
 def test_take_aways_by_hand(fewshot):
@@ -133,8 +190,10 @@ def test_files(fewshot, tmp_path):
     paths = write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="demo")
     assert {p.name for p in paths} == {f"claims.{s}" for s in ("csv", "md", "tex", "html")}
     text = (tmp_path / "claims.md").read_text()
-    assert "Not a result" in text
+    assert "Not a result" in text and "For this pair" in text
+    # Three signs have results; of the take-aways those with the results of both sides.
+    assert "Tested together: 3 signs and " in text
     assert pd.read_csv(tmp_path / "claims.csv")["published"].isna().all()
     write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="paper")
     text = (tmp_path / "claims.md").read_text()
-    assert "| +4.2 | holds | +3.0 |" in text
+    assert "| +4.2 | holds for this pair | +3.0 |" in text

@@ -1,5 +1,6 @@
 """An archive in VisA's layout from checks to overview, against published counts that are made to fit it."""
 
+import json
 import os
 import re
 import shutil
@@ -122,6 +123,9 @@ def test_from_archive_to_overview(workspace):
     ]
     noted = (workspace / "results/tiny/manifests/visa/1cls.checks.txt").read_text()
     assert "1 accepted problem:\n  empty mask: candle/Data/Masks/Anomaly/000.png" in noted
+    # The record says it to the tables, too.
+    record = json.loads((workspace / "results/tiny/records/manifests/visa-1cls.json").read_text())
+    assert record["params"]["let_through"] == "1 empty mask in candle"
 
     # Other published counts: the overview is made again, and nothing before it.
     facts = workspace / "project/spd/facts/visa_split_counts.csv"

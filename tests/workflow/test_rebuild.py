@@ -43,6 +43,10 @@ def test_mean_is_the_unweighted_mean_of_the_cells(built):
     values = [entry["classification"]["AU-ROC"] for entry in cell["objects"].values()]
     assert row[row["object"] == "mean"]["value"].item() == pytest.approx(100 * np.mean(values), abs=1e-9)
     assert len(values) == 2
+    # Its options are in the cell's provenance and in the table's footer.
+    assert cell["provenance"]["options"]["dim"] == 16
+    footer = (results / "tables/padim_1class.md").read_text()
+    assert "PaDiM, profile demo: blur\\_border" in footer and "dim 16, " in footer
 
 
 def test_pretraining_with_eta_zero_and_with_spd_differ_and_say_so(built):
