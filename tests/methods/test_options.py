@@ -56,7 +56,7 @@ def test_config_yaml_states_the_repositories_commands_in_full():
     paper = load(CONFIG, {"preset": "paper"})
     written = yaml.safe_load(CONFIG.read_text())["recipes"]
     for method, recipe in paper.recipes.items():
-        assert recipe == parse_recipe({"method": method, "precision": "bfloat16"})
+        assert recipe == parse_recipe({"method": method, "precision": "bfloat16", "held_out": 10_000})
         assert {"batch", "epochs", "optimiser", "momentum", "weight_decay", "lr", "lr_scaling", "schedule",
                 "schedule_by", "batch_norm"} <= written[method].keys()  # fmt: skip
     assert paper.recipes["simclr"].warmup_epochs == 10 and paper.recipes["simclr"].epochs == 100
