@@ -18,6 +18,6 @@ rule mlflow_sync:
         preset=experiment.preset,
         server=server(),
         names=names(used_datasets(), used_pretrainings()),
-        beside=beside(),
+        beside=lambda wc: beside(),
     script:
         "../workflow_scripts/mlflow_sync.py"
