@@ -65,7 +65,8 @@ class Kept:
         history = self.record.with_suffix(f".{'checkpoint.' * half}history.jsonl")
         eta = f"eta {params['eta']:g}" if "eta" in params else "eta unknown"
         text = f"{params.get('method', 'method unknown')}, {eta}, {_steps(history)}"
-        return f"half trained: {text}" if half else text
+        saved = self.record.with_suffix(".checkpoint") in self.files
+        return f"{'half trained' if saved else 'begun, nothing saved'}: {text}" if half else text
 
 
 def kept(results: Path) -> list[Kept]:

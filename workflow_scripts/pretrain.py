@@ -52,7 +52,7 @@ with running(snakemake) as job, queued_again_when_preempted():
         )
 
     if backbone.exists() and history.exists():
-        job.say(f"{backbone} is trained already; delete it to train it again")
+        job.say(f"{backbone} is trained already; delete it and {record.name} beside it to train it again")
     else:
         started = Path(f"{checkpoint}.json")  # what `python -m spd.kept` says of a half-trained one
         write_json(started, about)
