@@ -165,11 +165,14 @@ def published_sha256(checkpoint):
     return next((entry.sha256 for entry in experiment.weights.values() if entry.file == checkpoint), None)
 
 
+CORPUS_STATE = "SPD_CORPUS_STATE"  # a variable that jobs inherit
+
+
 def corpus_state(dataset):
     """`folder_state`, walked by the run alone: its jobs would each look at a million files, and perhaps find others."""
-    if workflow.is_main_process or "SPD_CORPUS_STATE" not in os.environ:
-        os.environ["SPD_CORPUS_STATE"] = str(folder_state(dataset))
-    return os.environ["SPD_CORPUS_STATE"]
+    if workflow.is_main_process or CORPUS_STATE not in os.environ:
+        os.environ[CORPUS_STATE] = str(folder_state(dataset))
+    return os.environ[CORPUS_STATE]
 
 
 @functools.cache

@@ -51,13 +51,12 @@ with running(snakemake) as job, queued_again_when_preempted():
             provenance={**code, "sources": packed_sources(snakemake.input.corpus)},
         )
 
+    started = Path(f"{checkpoint}.json")  # what `python -m spd.kept` says of a half-trained one
     if backbone.exists() and history.exists():
         job.say(f"{backbone} is trained already; delete it and {record.name} beside it to train it again")
     else:
-        started = Path(f"{checkpoint}.json")  # what `python -m spd.kept` says of a half-trained one
         write_json(started, about)
         launch(train, sys.argv[0], nodes=resources.nodes, gpus=resources.gpu)
-        started.unlink(missing_ok=True)
     made = read_metadata(backbone).more
     if made["data"] != images.digest:
         raise ValueError(
@@ -75,4 +74,6 @@ with running(snakemake) as job, queued_again_when_preempted():
         provenance={key: made[key] for key in code},
         history=str(history),
     )
+    for passing in (started, checkpoint):  # a job that was killed at its end may have left them
+        passing.unlink(missing_ok=True)
     job.undeclared += [backbone, history]
