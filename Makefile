@@ -14,7 +14,7 @@ PORT ?= 5000
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help test-tools demo test test-gpu test-paper test-parity test-slurm test-mlflow-server mechanism lint ui unlock docs lock clean verify fuzz drill soak audit licences
+.PHONY: help test-tools demo test test-gpu test-paper test-parity test-slurm test-mlflow-server mechanism lint ui unlock docs lock clean verify kept fuzz drill soak audit licences
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -88,6 +88,9 @@ lock: ## Resolve the lock files anew (in a virtual environment of its own)
 
 verify: $(VENV)/.demo ## Check a preset's results against what its jobs wrote; names what was altered
 	@$(BIN)/python -m spd.verify results/$(PRESET)
+
+kept: $(VENV)/.demo ## List a preset's trained backbones with sizes and uses; DELETE=yes deletes unused ones
+	@$(BIN)/python -m spd.kept --preset $(PRESET) $(if $(DELETE),--delete)
 
 fuzz: $(VENV)/.test ## 2,000 hostile files: archives, images, masks, CSVs, configs, weights (minutes)
 	$(BIN)/python tests/hostile/fuzz.py --mutants $(or $(MUTANTS),2000)

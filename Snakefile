@@ -64,6 +64,7 @@ onstart:
     if workflow.is_main_process:
         hold_results()
         check_before_submission()
+        set_aside_earlier_backbones()
     for name in used_datasets():
         if experiment.datasets[name].notice:
             print(f"Note: {experiment.datasets[name].notice}", flush=True)

@@ -8,8 +8,10 @@ from dataclasses import asdict
 from types import SimpleNamespace
 from urllib.parse import quote
 
+from spd import backbone_hash
 from spd.datasets.fingerprint import folder_fingerprint
 from spd.datasets.options import expand as expand_path
+from spd.kept import set_aside
 from spd.names import Names
 from spd.provenance import file_sha256
 from spd.records import read_json
@@ -40,11 +42,7 @@ def used_pretrainings():
 
 def start_of(name, seed):
     """(pre-training, seed) that a continued pre-training starts from, as a list; empty for one from scratch."""
-    start = experiment.pretrainings[name].init
-    if start is None:
-        return []
-    seeds = experiment.pretrainings[start].seeds
-    return [(start, seed if seed in seeds else seeds[0])]
+    return backbone_hash.start_of(experiment, name, seed)
 
 
 def used_backbones():
@@ -174,9 +172,56 @@ def published_sha256(checkpoint):
     return next((entry.sha256 for entry in experiment.weights.values() if entry.file == checkpoint), None)
 
 
+CORPUS_STATE = "SPD_CORPUS_STATE"  # a variable that jobs inherit
+
+
+def corpus_state(dataset):
+    """`folder_state`, walked by the run alone: its jobs would each look at a million files, and perhaps find others."""
+    if workflow.is_main_process or CORPUS_STATE not in os.environ:
+        os.environ[CORPUS_STATE] = str(folder_state(dataset))
+    return os.environ[CORPUS_STATE]
+
+
+@functools.cache
+def hash_of(name, seed):
+    """What makes a backbone that is trained here, as part of its path: another recipe never touches this one."""
+    return backbone_hash.backbone_hash(experiment, name, seed, images=corpus_state, code=stage_code)
+
+
+def trained(name, seed):
+    """The record of such a backbone, which says that it is complete; weights and history lie beside it."""
+    return f"{RESULTS}/backbones/{name}/{hash_of(name, seed)}/seed{seed}.json"
+
+
+def set_aside_earlier_backbones():
+    """Snakemake would delete a file that lies where a link is to be made."""
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "link_backbone":
+            if line := set_aside(Path(RESULTS), job.wildcards.pretraining, int(job.wildcards.seed)):
+                print(f"Note: {line}.", file=sys.stderr, flush=True)
+
+
 def initial_weights(name, seed):
-    """The backbone a continued pre-training starts from, as a list."""
-    return [f"{RESULTS}/backbones/{start}/seed{at}.safetensors" for start, at in start_of(name, seed)]
+    """What a continued pre-training waits for, as a list: the record of a training, or weights from elsewhere."""
+    return [
+        trained(start, at) if start in TRAINED else f"{RESULTS}/backbones/{start}/seed{at}.safetensors"
+        for start, at in start_of(name, seed)
+    ]
+
+
+def initial_weights_of(wc):
+    """`initial_weights` of a training; a path that this config does not lead to stops here."""
+    if workflow.is_main_process and wc.hash != hash_of(wc.pretraining, int(wc.seed)):
+        raise WorkflowError(
+            f"{RESULTS}/backbones/{wc.pretraining}/{wc.hash}: made by other settings than those of this config, "
+            f"which lead to {trained(wc.pretraining, int(wc.seed))}"
+        )
+    return initial_weights(wc.pretraining, int(wc.seed))
+
+
+def settings_of(key):
+    """A part of what makes a training, as a function of its wildcards."""
+    return lambda wc: backbone_hash.settings(experiment, wc.pretraining)[key]
 
 
 def training_resources(name):
@@ -428,12 +473,16 @@ def beside():
     """record -> what its run in MLflow shows besides (spd.tracking.Beside)."""
     found = {}
     for name, seed in used_backbones():
-        trained = name in TRAINED
+        ours = name in TRAINED
         found[f"{RESULTS}/records/backbones/{name}-seed{seed}.json"] = {
-            **measured(f"{'pretrain' if trained else 'import_backbone'}/{name}-seed{seed}"),
-            "gpus": math.prod(experiment.compute.of(name)) if trained else 0,
+            **measured(
+                f"pretrain/{name}-seed{seed}-{hash_of(name, seed)}"
+                if ours
+                else f"import_backbone/{name}-seed{seed}"
+            ),
+            "gpus": math.prod(experiment.compute.of(name)) if ours else 0,
             "backbone": f"{RESULTS}/backbones/{name}/seed{seed}.safetensors",
-            "views": f"{RESULTS}/views/{name}.png" if trained else None,
+            "views": f"{RESULTS}/views/{name}.png" if ours else None,
         }
     for table_name, table in experiment.tables.items():
         for cell in cell_paths(table):
@@ -482,3 +531,4 @@ wildcard_constraints:
     profile=r"[A-Za-z0-9_.]+",
     part=r"[^/]+",
     seed=r"\d+",
+    hash=f"[0-9a-f]{{{backbone_hash.DIGITS}}}",

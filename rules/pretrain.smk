@@ -1,6 +1,10 @@
 """Class folders -> a backbone a (pre-training, seed); or a backbone from elsewhere."""
 
 
+localrules:
+    link_backbone,
+
+
 rule corpus:
     """Decode the pre-training images once into one memory map; every training reads it."""
     input:
@@ -21,19 +25,23 @@ rule corpus:
 
 
 rule pretrain:
+    """Train a backbone, in a folder named by what makes it.
+
+    Only the record is declared: Snakemake deletes outputs before it runs a rule again, whatever the reason, and
+    after a failed job. Weights, history and checkpoint lie beside it. Inputs are ancient: the folder's name says
+    which corpus and which initial weights they are, and the same ones made anew train nothing.
+    """
     input:
-        corpus=rules.corpus.output.corpus,
-        manifest=rules.corpus.input.manifest,
-        sidecar=rules.corpus.input.sidecar,
-        init=lambda wc: initial_weights(wc.pretraining, int(wc.seed)),
+        corpus=ancient(rules.corpus.output.corpus),
+        manifest=ancient(rules.corpus.input.manifest),
+        sidecar=ancient(rules.corpus.input.sidecar),
+        init=ancient(initial_weights_of),
     output:
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        history=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.history.jsonl",
-        record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
+        record=f"{RESULTS}/backbones/{{pretraining}}/{{hash}}/seed{{seed}}.json",
     log:
-        f"{RESULTS}/logs/pretrain/{{pretraining}}-seed{{seed}}.log",
+        f"{RESULTS}/logs/pretrain/{{pretraining}}-seed{{seed}}-{{hash}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/pretrain/{{pretraining}}-seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/pretrain/{{pretraining}}-seed{{seed}}-{{hash}}.tsv"
     wildcard_constraints:
         pretraining=pattern(TRAINED),
     threads: experiment.compute.threads
@@ -44,18 +52,33 @@ rule pretrain:
         tasks=of_training("tasks"),
         tasks_per_gpu=of_training("tasks_per_gpu"),
         slurm_extra=of_training("slurm_extra"),
-    params:
-        recipe=lambda wc: experiment.recipes[experiment.pretrainings[wc.pretraining].recipe].model_dump(
-            mode="json"
-        ),
-        spd=lambda wc: experiment.spd[experiment.pretrainings[wc.pretraining].spd].model_dump(mode="json"),
-        architecture=lambda wc: experiment.backbones[
-            experiment.pretrainings[wc.pretraining].backbone
-        ].architecture,
+        # Not params: where a training runs and how often it saves make no other backbone.
         device=experiment.compute.device,
-        code=stage_code("pretrain"),
+        checkpoint_minutes=lambda wc: str(
+            experiment.recipes[experiment.pretrainings[wc.pretraining].recipe].checkpoint_minutes
+        ),
+    params:
+        architecture=settings_of("architecture"),
+        recipe=settings_of("recipe"),
+        spd=settings_of("spd"),
     script:
         "../workflow_scripts/pretrain.py"
+
+
+rule link_backbone:
+    """The backbone that this config asks for under the name that everything else reads."""
+    input:
+        record=lambda wc: trained(wc.pretraining, int(wc.seed)),
+    output:
+        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
+        history=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.history.jsonl",
+        record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
+    log:
+        f"{RESULTS}/logs/link_backbone/{{pretraining}}-seed{{seed}}.log",
+    wildcard_constraints:
+        pretraining=pattern(TRAINED),
+    script:
+        "../workflow_scripts/link_backbone.py"
 
 
 rule views:

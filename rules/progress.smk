@@ -12,7 +12,7 @@ EXPECTED = {
     **dict.fromkeys(["all", "tables"], 0),
     **dict.fromkeys(experiment.tables, 2),
     **{"demo_archive": 12, "unpack": 1, "examine": 3, "manifest": 1, "images": 2, "corpus": 4, "views": 12},
-    **{"pretrain": 30, "import_backbone": 6, "features": 8, "detect": 10, "draws": 1},
+    **{"pretrain": 30, "link_backbone": 1, "import_backbone": 6, "features": 8, "detect": 10, "draws": 1},
     **{"finetune_fewshot": 18, "finetune_highshot": 14, "dataset_overview": 2, "claims": 2},
     **{"qualitative": 40, "site": 4, "mlflow_sync": 30},
 }
@@ -34,7 +34,8 @@ class Watch(logging.Filter):
         if event == LogEvent.RUN_INFO:
             self.progress.planned({rule: n for rule, n in record.stats.items() if rule != "total"})
         elif event == LogEvent.JOB_INFO:
-            words = [record.rule_name, *(str(value) for value in (record.wildcards or {}).values())]
+            shown = {key: value for key, value in (record.wildcards or {}).items() if key != "hash"}
+            words = [record.rule_name, *(str(value) for value in shown.values())]
             self.progress.named(record.jobid, record.rule_name, " ".join(words))
         elif event == LogEvent.JOB_STARTED:
             self.progress.started(record.jobs)

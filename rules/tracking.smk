@@ -19,6 +19,6 @@ rule mlflow_sync:
         server=server(),
         names=names(used_datasets(), used_pretrainings()),
         linear=linear_records(),
-        beside=beside(),
+        beside=lambda wc: beside(),
     script:
         "../workflow_scripts/mlflow_sync.py"

@@ -77,6 +77,7 @@ def verify(results: str | os.PathLike[str]) -> tuple[list[Altered], int]:
     found: list[Altered] = []
     listed: set[str] = set()
     readers: dict[str, dict[str, str]] = {}  # rule and its list -> inputs as they were read
+    linked = {path.resolve() for path in (results / "backbones").glob("*/seed*.safetensors")}
     for path in lists:
         try:
             content = read_json(path)
@@ -85,7 +86,9 @@ def verify(results: str | os.PathLike[str]) -> tuple[list[Altered], int]:
             found.append(Altered(str(path), f"is no list of hashes any more ({error!r:.100})"))
             continue
         listed.update(outputs)
-        readers[f"{rule} ({path.relative_to(results / LISTS)})"] = inputs
+        if rule != "pretrain" or not linked.isdisjoint(Path(name).resolve() for name in outputs):
+            # A backbone that is kept and not in use may have been trained on other data than are here now.
+            readers[f"{rule} ({path.relative_to(results / LISTS)})"] = inputs
         for name, digest in outputs.items():
             if now(name) is None:
                 if "features" not in Path(name).parts:  # temporary unless compute.keep_features
@@ -131,7 +134,7 @@ def _strangers(results: Path, listed: set[str]) -> list[str]:
         and path.as_posix() not in listed
         and path.relative_to(results).parts[0] not in UNLISTED
         and path.name != ".snakemake_timestamp"
-        and path.suffix != ".checkpoint"  # a training that goes on
+        and ".checkpoint" not in path.suffixes  # a training that goes on
     ]
 
 

@@ -38,6 +38,7 @@ class _Log(io.TextIOBase):
         self.terminal, self.label = terminal, label
         self.echoed = time.monotonic()
         self.line = ""
+        self.undeclared: list[Path] = []  # files that the job has made besides its outputs
 
     def write(self, text: str) -> int:
         length, text = len(text), redact(text)
@@ -70,7 +71,8 @@ def running(snakemake: Any) -> Iterator[_Log]:
         return
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    label = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
+    shown = [value for value in snakemake.wildcards if value != getattr(snakemake.wildcards, "hash", None)]
+    label = " ".join([snakemake.rule, *map(str, shown)])
     terminal = sys.stderr
     log = _Log(path, terminal, label)
     try:
@@ -84,7 +86,10 @@ def running(snakemake: Any) -> Iterator[_Log]:
                 yield log
             _note_slurm_job(path)
             write_hashes(
-                hash_list(path), rule=snakemake.rule, outputs=snakemake.output, inputs=snakemake.input
+                hash_list(path),
+                rule=snakemake.rule,
+                outputs=[*snakemake.output, *map(str, log.undeclared)],
+                inputs=snakemake.input,
             )
     except KeyboardInterrupt:
         sys.exit(130)
@@ -122,11 +127,11 @@ def _live_curves(snakemake: Any) -> contextlib.AbstractContextManager[None]:
     from spd.tracking import experiment_name
     from spd.tracking_live import live
 
-    backbone, run = Path(snakemake.output.backbone), snakemake.wildcards
+    record, run = Path(snakemake.output.record), snakemake.wildcards
     return live(
         uri,
-        f"{backbone.with_suffix('.checkpoint')}.history.jsonl",
-        experiment=experiment_name(Path(snakemake.output.record).parents[2].name, "backbones"),
+        f"{record.with_suffix('.checkpoint')}.history.jsonl",
+        experiment=experiment_name(record.parents[3].name, "backbones"),
         key=f"backbone/{run.pretraining}/seed{run.seed}",
         name=f"{run.pretraining} seed{run.seed}",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from job import cpus, running
 from launch import launch, queued_again_when_preempted
 
-with running(snakemake), queued_again_when_preempted():
+with running(snakemake) as job, queued_again_when_preempted():
     import json
 
     from spd.backbones.files import read_metadata
@@ -15,44 +15,69 @@ with running(snakemake), queued_again_when_preempted():
     from spd.methods.options import SPDOptions, parse_recipe
     from spd.pretrain import pretrain
     from spd.provenance import code_version
-    from spd.records import write_backbone_record
+    from spd.records import write_backbone_record, write_json
 
     name, seed = snakemake.wildcards.pretraining, int(snakemake.wildcards.seed)
-    recipe, spd = parse_recipe(snakemake.params.recipe), SPDOptions(**snakemake.params.spd)
+    params, resources, record = snakemake.params, snakemake.resources, Path(snakemake.output.record)
+    recipe = parse_recipe({**params.recipe, "checkpoint_minutes": float(resources.checkpoint_minutes)})
+    spd = SPDOptions(**params.spd) if params.spd else None
     code = code_version(Path(snakemake.scriptdir) / "pretrain.py")
-    nodes, gpus = snakemake.resources.nodes, snakemake.resources.gpu
+    images = open_packed(snakemake.input.corpus, read(snakemake.input.manifest))
+    backbone, history, checkpoint = (
+        record.with_suffix(suffix) for suffix in (".safetensors", ".history.jsonl", ".checkpoint")
+    )
+    about = {
+        "backbone": params.architecture,
+        "eta": spd.eta if spd else 0.0,
+        **{key: value for key, value in params.recipe.items() if not isinstance(value, dict)},
+    }
 
     def train():
         pretrain(
-            open_packed(snakemake.input.corpus, read(snakemake.input.manifest)),
-            architecture=snakemake.params.architecture,
+            images,
+            architecture=params.architecture,
             recipe=recipe,
             spd=spd,
             seed=seed,
-            backbone_path=snakemake.output.backbone,
-            history_path=snakemake.output.history,
-            # Beside the outputs and undeclared: Snakemake deletes what a failed job declared.
-            checkpoint_path=Path(snakemake.output.backbone).with_suffix(".checkpoint"),
-            init=snakemake.input.init or None,
-            device=snakemake.params.device,
-            threads=max(1, cpus(snakemake) // max(1, gpus // nodes)),
+            backbone_path=backbone,
+            history_path=history,
+            checkpoint_path=checkpoint,
+            # Of a backbone that is trained here the record is the input.
+            init=Path(str(snakemake.input.init)).with_suffix(".safetensors")
+            if snakemake.input.init
+            else None,
+            device=resources.device,
+            threads=max(1, cpus(snakemake) // max(1, resources.gpu // resources.nodes)),
             provenance={**code, "sources": packed_sources(snakemake.input.corpus)},
         )
 
-    launch(train, sys.argv[0], nodes=nodes, gpus=gpus)
-    made = read_metadata(snakemake.output.backbone).more
-    last = json.loads(Path(snakemake.output.history).read_text().splitlines()[-1])
+    started = Path(f"{checkpoint}.json")  # what `python -m spd.kept` says of a half-trained one
+    if backbone.exists() and history.exists():
+        job.say(f"{backbone} is trained already; delete it and {record.name} beside it to train it again")
+    else:
+        write_json(started, about)
+        launch(train, sys.argv[0], nodes=resources.nodes, gpus=resources.gpu)
+    made = read_metadata(backbone).more
+    if made["data"] != images.digest:
+        raise ValueError(
+            f"{backbone}: was trained on other images than those of {snakemake.input.corpus}, though its "
+            f"settings are the same; move {record.parent} away to train it again"
+        )
+    last = json.loads(history.read_text().splitlines()[-1])
     write_backbone_record(
-        snakemake.output.record,
-        snakemake.output.backbone,
+        record,
+        backbone,
         pretraining=name,
         seed=seed,
-        params={
-            "backbone": snakemake.params.architecture,
-            "eta": spd.eta,
-            **{key: value for key, value in snakemake.params.recipe.items() if not isinstance(value, dict)},
-        },
+        params=about,
         metrics={f"final/{key}": value for key, value in last.items() if isinstance(value, int | float)},
-        provenance={**code, "notes": made["notes"], "protocol": made["judged"].get("protocol")},
-        history=snakemake.output.history,
+        provenance={
+            **{key: made[key] for key in code},
+            "notes": made["notes"],
+            "protocol": made["judged"].get("protocol"),
+        },
+        history=str(history),
     )
+    for passing in (started, checkpoint):  # a job that was killed at its end may have left them
+        passing.unlink(missing_ok=True)
+    job.undeclared += [backbone, history]

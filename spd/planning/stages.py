@@ -192,6 +192,9 @@ class Stages(Files):
             view_bytes=images * cost.view_traffic(options.views(), ("x",)),
         )
 
+    def _link_backbone(self, at: Mapping[str, str]) -> Work:
+        return Work()
+
     def _import_backbone(self, at: Mapping[str, str]) -> Work:
         return Work(kept=disk.parameter_bytes(self._architecture(at["pretraining"])))
 

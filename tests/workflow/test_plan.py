@@ -22,7 +22,9 @@ def test_paper_needs_neither_gpu_nor_archive_for_its_plan(workspace, jobs):
 def test_each_training_asks_for_its_own_gpus_and_nodes(workspace):
     own = {"simsiam": {"gpus": 2}, "simsiam_spd": {"gpus": 4, "nodes": 2}}
     said = workspace.plan("padim_1class", config={"compute": {"gpus": 1, "trainings": own}})
-    asked = dict(re.findall(r"pretraining=(\w+), seed=0\n +resources: \S+ (nodes=.*)", said))
+    asked = dict(
+        re.findall(r"pretraining=(\w+), hash=\w+, seed=0\n +resources: \S+ (nodes=.*), device", said)
+    )
     warned = "slurm_extra=--signal=TERM@300"
     assert asked == {
         "simsiam": f"nodes=1, gpu=2, {warned}",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spd import kept, verify
 from spd.provenance import file_sha256, source_hash
 from spd.records import read_json, write_json
 
@@ -78,6 +79,7 @@ def test_changed_eta_retrains_its_own_pretraining_and_what_depends_on_it(built, 
     output = built.plan(config=overlay(spd={"spd_eta0.5": {"eta": 0.2}}))
     assert jobs(output) == {
         "pretrain": 1,
+        "link_backbone": 1,
         "features": 1,
         "detect": 1,
         "custom": 1,
@@ -92,6 +94,7 @@ def test_another_variant_of_one_row_retrains_that_row(built, overlay, jobs):
     output = built.plan(config=overlay(pretrainings={"simsiam_spd": {"spd": "spd_cutpaste"}}))
     assert jobs(output) == {
         "pretrain": 1,
+        "link_backbone": 1,
         "features": 2,  # two data sets
         "detect": 2,
         "views": 1,  # another local change is seen
@@ -100,6 +103,67 @@ def test_another_variant_of_one_row_retrains_that_row(built, overlay, jobs):
         **AFTER_A_TABLE,
     }
     assert set(re.findall(r"wildcards: .*pretraining=([^,\s]+)", output)) == {"simsiam_spd"}
+
+
+def test_no_backbone_is_lost_by_a_changed_eta_a_failure_or_an_older_layout(
+    copied, overlay, repository, monkeypatch, capsys
+):
+    row = copied.folder / "results/tiny/backbones/simsiam_eta0.5"
+    link, table = row / "seed0.safetensors", copied.folder / "results/tiny/tables/custom.csv"
+    first, before = link.resolve(), table.read_bytes()
+    weights = first.read_bytes()
+    other = overlay(spd={"spd_eta0.5": {"eta": 0.2}})
+    steps = copied.folder / "steps.txt"
+    at_step_3 = {
+        "PYTHONPATH": os.pathsep.join(
+            [str(repository / "tests/slurm/hook"), os.environ.get("PYTHONPATH", "")]
+        ),
+        "SPD_TEST_STEPS": str(steps),
+        "SPD_TEST_ONCE": f"{copied.folder / 'failed'}=raise",
+    }
+    target = str(link.relative_to(copied.folder))
+
+    # A training of another eta fails half-way, and one that cannot run at all: the file stays and is linked.
+    each_step = {**other, "recipes": {"simsiam": {"checkpoint_minutes": 0}}}
+    done = copied.snakemake(target, config=each_step, environment=at_step_3)
+    assert done.returncode != 0 and "a failure on request" in done.stdout + done.stderr
+    done = copied.snakemake(target, config={**other, "recipes": {"simsiam": {"batch": 4096}}})
+    assert done.returncode != 0 and "more than the 28 training images" in done.stdout + done.stderr
+    assert link.resolve() == first and first.read_bytes() == weights
+    assert copied.planned() == {}, "the first eta is as it was"
+
+    # The other eta goes on where it was; a file where its link is to be is moved, not deleted.
+    link.unlink()
+    link.write_bytes(b"of an older version")
+    done = copied.snakemake(target, config=other, environment=at_step_3)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[2] for line in steps.read_text().splitlines()] == ["0", "1", "2", "3", "3"]
+    assert (row / "earlier1/seed0.safetensors").read_bytes() == b"of an older version"
+    assert "earlier1/" in done.stderr
+    assert link.resolve() != first and link.read_bytes() != weights
+
+    # Snakemake deletes the outputs of a job that it runs again, whatever for: the weights are none of them.
+    second, made = link.resolve(), link.stat().st_mtime_ns
+    done = copied.snakemake(target, "--forcerun", "pretrain", config=other)
+    assert done.returncode == 0 and "is trained already" in done.stdout + done.stderr
+    assert link.resolve() == second and link.stat().st_mtime_ns == made
+
+    # Back: nothing is trained, what is cheap is made again, with the same bytes.
+    assert copied.planned("custom") == {"link_backbone": 1, "features": 1, "detect": 1, "custom": 1}
+    done = copied.snakemake("custom")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert link.resolve() == first and table.read_bytes() == before
+
+    # What nothing uses is listed, and deleted when that is asked for.
+    monkeypatch.chdir(copied.folder)
+    asked = ["--config", str(repository / "config.yaml"), "--configfile", "mine.yaml", "--preset", "tiny"]
+    used = {path.parent for path in row.parent.glob("*/*/seed0.json") if path.parent.parent != row}
+    assert verify.main(["results/tiny"]) == 0, capsys.readouterr().out
+    assert kept.main([*asked, "--delete"]) == 0
+    assert "eta 0.2" in capsys.readouterr().out
+    assert {path for path in row.parent.glob("*/*") if path.is_dir()} == {first.parent, *used}
+    assert verify.main(["results/tiny"]) == 0, capsys.readouterr().out
+    assert copied.planned("custom") == {}
 
 
 def test_names_labels_and_licences_rebuild_what_shows_them_and_compute_nothing(built, overlay):
