@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,8 @@ class Corpus:
     images: uint8 (N, 3, S, S), RGB, in memory or mapped. sizes: int32 (N, 2), height and width before they
     were squashed. labels: int64 (N,), the place of the class in `classes`. names: the image files, relative
     to the manifest's root. digest: SHA-256 of what the images are (manifest and size, or the bytes
-    themselves).
+    themselves). validation: int64, the places of the images that the data set itself keeps for measuring
+    (ImageNet's val/); none of them is trained on.
     """
 
     images: np.ndarray
@@ -48,6 +49,7 @@ class Corpus:
     classes: tuple[str, ...]
     names: tuple[str, ...]
     digest: str
+    validation: np.ndarray = field(default_factory=lambda: np.arange(0))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,6 +57,13 @@ class Corpus:
     def batch(self, indices: Sequence[int] | np.ndarray) -> torch.Tensor:
         """The images at `indices`: uint8 (B, 3, S, S), a copy."""
         return torch.from_numpy(self.images[np.asarray(indices)])
+
+    def split(self, held_out: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """(places of the training images, places of those to judge by): the data set's own validation images
+        where it has some, else drawn as `split` does."""
+        if len(self.validation):
+            return np.setdiff1d(np.arange(len(self)), self.validation), self.validation
+        return split(self.labels, held_out, seed)
 
 
 def from_arrays(images: np.ndarray, labels: np.ndarray, names: Sequence[str] | None = None) -> Corpus:
@@ -83,12 +92,12 @@ def from_arrays(images: np.ndarray, labels: np.ndarray, names: Sequence[str] | N
 
 
 def load(manifest: Manifest, size: int, workers: int | None = None) -> Corpus:
-    """Decodes the manifest's training images into memory (N * 3 * size * size bytes); the object is the
-    class.
+    """Decodes the manifest's images into memory (N * 3 * size * size bytes); the object is the class, and
+    images of the split `test` are the corpus' validation images.
 
     Raises ValueError that lists all images that cannot be read.
     """
-    manifest = _training(manifest)
+    manifest = _normal(manifest)
     images = np.empty((len(manifest), 3, size, size), dtype=np.uint8)
     sizes = np.empty((len(manifest), 2), dtype=np.int32)
     for i, (image, true_size) in enumerate(_decoded(manifest, size, workers)):
@@ -104,14 +113,14 @@ def pack(
     *,
     sources: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes the decoded training images to one file that `open_packed` maps; the file appears whole or not
+    """Writes the decoded images to one file that `open_packed` maps; the file appears whole or not
     at all. `sources`: stage -> hash of the code that made it, kept with the file.
 
     images: uint8 (N, 3, size, size); sizes: int32 (N, 2), height and width before. The header says, as
     strings: format (of this file), size (the side in pixels), crop, resize, order (of the images), digest,
     sources. Raises ValueError that lists all images that cannot be read, OSError where the disk has no room.
     """
-    manifest = _training(manifest)
+    manifest = _normal(manifest)
     shapes = {"images": ("uint8", (len(manifest), 3, size, size)), "sizes": ("int32", (len(manifest), 2))}
     header = {"format": FORMAT, "size": str(size), **GEOMETRY, "digest": _digest(manifest, size)}
     header["sources"] = json.dumps(dict(sources or {}), sort_keys=True)
@@ -136,7 +145,7 @@ def open_packed(path: str | os.PathLike[str], manifest: Manifest) -> Corpus:
     other = [f"{key} {metadata.get(key)!r}, not {v!r}" for key, v in stated.items() if metadata.get(key) != v]
     if other:
         raise ValueError(f"{path}: another packed format ({'; '.join(other)}); delete it and pack it again")
-    manifest = _training(manifest)
+    manifest = _normal(manifest)
     size = int(metadata["size"])
     if metadata["digest"] != _digest(manifest, size):
         raise ValueError(f"{path}: was packed from another manifest; delete it and pack it again")
@@ -152,22 +161,29 @@ def split(labels: np.ndarray, held_out: float, seed: int) -> tuple[np.ndarray, n
     """(training indices, held-out indices), both sorted: the same share of each class, at least one image,
     drawn by the seed.
 
-    `held_out` 0 holds nothing out.
+    `held_out`: a share below 1, or about so many images in all; 0 holds nothing out. Raises ValueError where
+    nothing would be left to train on.
     """
     if held_out == 0:
         return np.arange(len(labels)), np.arange(0)
+    share = held_out if held_out < 1 else held_out / len(labels)
     kept_back = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        count = max(1, round(held_out * len(members)))
+        count = max(1, round(share * len(members)))
         kept_back.append(members[permutation(len(members), seed, "held out", int(label)).numpy()[:count]])
     kept_back = np.sort(np.concatenate(kept_back))
+    if len(kept_back) == len(labels):
+        raise ValueError(f"held_out: {held_out:g} leaves none of the {len(labels)} images to train on")
     return np.setdiff1d(np.arange(len(labels)), kept_back), kept_back
 
 
-def _training(manifest: Manifest) -> Manifest:
+def _normal(manifest: Manifest) -> Manifest:
+    """The images of a corpus: those to train on, and those of the same classes to measure on."""
     rows = manifest.rows
-    return manifest.where((rows["split"] == "train") & (rows["label"] == "normal"))
+    normal = rows["label"] == "normal"
+    classes = rows["object"][normal & (rows["split"] == "train")].unique()
+    return manifest.where(normal & rows["object"].isin(classes))
 
 
 def _corpus(manifest: Manifest, size: int, images: np.ndarray, sizes: np.ndarray) -> Corpus:
@@ -180,6 +196,7 @@ def _corpus(manifest: Manifest, size: int, images: np.ndarray, sizes: np.ndarray
         classes=classes,
         names=tuple(manifest.rows["image"]),
         digest=_digest(manifest, size),
+        validation=np.flatnonzero(manifest.rows["split"] == "test"),
     )
 
 

@@ -121,7 +121,7 @@ def cost(architecture: str, recipe: Recipe, spd: SPDOptions | None = None, *, im
     """Counts one pre-training; nothing is computed and no memory taken (torch's meta device). `images`:
     training images of the corpus."""
     spd = spd if spd is not None and spd.eta > 0 else None
-    kept = images - round(images * recipe.held_out)
+    kept = images - round(images * recipe.held_out if recipe.held_out < 1 else recipe.held_out)
     steps = recipe.steps or recipe.epochs * (kept // recipe.batch)
     return Cost(
         images=steps * recipe.batch,

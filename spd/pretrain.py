@@ -98,7 +98,7 @@ def pretrain(
     torch.set_num_threads(threads)
     spd = spd if spd is not None and spd.eta > 0 else None
     views = spd.views(recipe.views) if spd else recipe.views
-    kept, held_out = corpus.split(images.labels, recipe.held_out, seed)
+    kept, held_out = images.split(recipe.held_out, seed)
     steps_per_epoch, steps, share = _shape(recipe, len(kept))
     who = identity(images, architecture=architecture, recipe=recipe, spd=spd, seed=seed, init=init)
 
@@ -267,8 +267,8 @@ def pretrain(
                         raise TrainingError(trouble(what, step))
                     log.warning(trouble(what, step))
             if recipe.probe_interval and done % recipe.probe_interval == 0 and done < steps and len(held_out):
-                accuracy = probe.knn_of_backbone(method.backbone, images, kept, held_out, recipe, seed)
-                history.add(step=done, knn=accuracy)
+                found = probe.in_training(model, images, kept, held_out, recipe, views, seed)
+                history.add(step=done, **found)
             if stopped and done < steps:
                 save(done)
                 if distributed.world_size() > 1:
@@ -289,8 +289,16 @@ def pretrain(
         "expected_loss": expected,
     }
     if distributed.rank() == 0:
+        judged: dict[str, Any] = {}
         if len(held_out):
-            history.add(step=steps, **probe.evaluate(method, images, kept, held_out, recipe, views, seed))
+            judged = probe.evaluate(model, images, kept, held_out, recipe, views, seed)
+            history.add(step=steps, **judged)
+            judged["protocol"] = probe.PROTOCOL.format(
+                neighbours=recipe.probe_neighbours,
+                bank=min(len(kept), recipe.probe_bank),
+                judged=len(held_out),
+                of="of the data set's own validation" if len(images.validation) else "held out of training",
+            )
         files.export(
             method.backbone,
             backbone_path,
@@ -306,6 +314,8 @@ def pretrain(
                 "init": who["init"],
                 "mean": list(recipe.views.mean),
                 "std": list(recipe.views.std),
+                "judged": judged,
+                "notes": probe.notes(judged),
                 **(provenance or {}),
             },
         )

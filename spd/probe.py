@@ -2,7 +2,7 @@
 against global ones."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,10 +11,12 @@ from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from spd.corpus import Corpus
+from spd.methods.build import base
 from spd.methods.options import Recipe
+from spd.methods.spd import WithSPD
 from spd.seeds import permutation, seed_of
 from spd.views.options import ViewsOptions
-from spd.views.views import apply, apply_local, draw, normalise, whole_image
+from spd.views.views import apply, apply_local, centre_crop, draw, normalise, whole_image
 
 CHUNK = 256
 
@@ -124,6 +126,37 @@ def sensitivity(
     }
 
 
+@torch.no_grad()
+def perturbed(
+    model: WithSPD, images: Corpus, indices: np.ndarray, views: ViewsOptions, seed: int
+) -> dict[str, float]:
+    """How well the classifier of the xent objective tells views with a local change from views without, on
+    fresh views of the images at `indices`.
+
+    model: in eval mode, as detectors will use the backbone. Returns `perturbed_accuracy` in [0, 1], 0.5 where
+    it guesses, and a 95 % normal interval over the images, `perturbed_ci_low` and `perturbed_ci_high`. Ours.
+    """
+    weight = next(model.parameters())
+    names = views.names(model.method.views[:1], spd=True)
+    right = []
+    for number, part in enumerate(_chunks(indices)):
+        draws = draw(views, seed=seed_of(seed, "perturbed"), step=number, batch=len(part), names=names)
+        seen = apply(images.batch(part).to(weight.device), images.sizes[part], draws, views)
+        z_plus, z_minus = model.embed_pair(seen["plus"].to(weight.dtype), seen["minus"].to(weight.dtype))
+        said = torch.stack(
+            [model.perturbed(z_plus).argmax(1), 1 - model.perturbed(z_minus).argmax(1)]
+        )  # (2, b)
+        right.append((said == 0).double().mean(0))
+    right = torch.cat(right)
+    accuracy = float(right.mean())
+    margin = 1.96 * float(right.std()) / math.sqrt(len(right))
+    return {
+        "perturbed_accuracy": accuracy,
+        "perturbed_ci_low": accuracy - margin,
+        "perturbed_ci_high": accuracy + margin,
+    }
+
+
 def spread(z: torch.Tensor) -> torch.Tensor:
     """std * sqrt(d) of the rows of z (N, D), made unit vectors: 1 for directions spread evenly over the
     sphere, 0 for one direction. Source: SimSiam, section 4.1 (https://arxiv.org/abs/2011.10566)."""
@@ -135,29 +168,18 @@ def spread(z: torch.Tensor) -> torch.Tensor:
 def features(
     embed: nn.Module, images: Corpus, indices: np.ndarray, views: ViewsOptions, size: int
 ) -> torch.Tensor:
-    """Embeddings (N, D) of whole images, resized to `size`. `embed` is in eval mode."""
+    """Embeddings (N, D) of the images' central squares, resized to `size`: the crop of an evaluation
+    (`spd.views.views.centre_crop`). `embed` is in eval mode."""
     weight = next(embed.parameters())
-    mean = torch.tensor(views.mean, device=weight.device)[:, None, None]
-    std = torch.tensor(views.std, device=weight.device)[:, None, None]
-    return torch.cat(
-        [
-            embed(((whole_image(images.batch(part).to(weight.device), size) - mean) / std).to(weight.dtype))
-            for part in _chunks(indices)
-        ]
-    )
+    parts = []
+    for part in _chunks(indices):
+        seen = centre_crop(images.batch(part).to(weight.device), images.sizes[part], size)
+        parts.append(embed(normalise(seen, views).to(weight.dtype)))
+    return torch.cat(parts)
 
 
-def knn_of_backbone(
-    backbone: nn.Module, images: Corpus, kept: np.ndarray, held_out: np.ndarray, recipe: Recipe, seed: int
-) -> float:
-    """kNN accuracy of the backbone's pooled feature on the held-out images; its mode (train, eval) is as
-    before afterwards."""
-    with evaluating(backbone):
-        return _knn(*_labelled(backbone, images, kept, held_out, recipe, seed), images, recipe)
-
-
-def evaluate(
-    method: nn.Module,
+def in_training(
+    model: nn.Module,
     images: Corpus,
     kept: np.ndarray,
     held_out: np.ndarray,
@@ -165,13 +187,31 @@ def evaluate(
     views: ViewsOptions,
     seed: int,
 ) -> dict[str, float]:
-    """The end of a training: `knn` and `linear` (accuracies of the pooled feature) and
-    `sensitivity_{z,h}_...` on held-out images."""
-    with evaluating(method):
+    """During a training: `knn`, the accuracy of the backbone's pooled feature on the held-out images, and
+    with the xent objective what `perturbed` says. The model's mode (train, eval) is as before afterwards."""
+    with evaluating(model):
+        found = _labelled(base(model).backbone, images, kept, held_out, recipe, seed)
+        return {"knn": _knn(*found, images, recipe), **_perturbed(model, images, held_out, views, seed)}
+
+
+def evaluate(
+    model: nn.Module,
+    images: Corpus,
+    kept: np.ndarray,
+    held_out: np.ndarray,
+    recipe: Recipe,
+    views: ViewsOptions,
+    seed: int,
+) -> dict[str, float]:
+    """The end of a training: `knn` and `linear` (accuracies of the pooled feature of central crops), with the
+    xent objective what `perturbed` says, and `sensitivity_{z,h}_...`, all on held-out images."""
+    method = base(model)
+    with evaluating(model):
         bank, bank_labels, queries, truth = _labelled(method.backbone, images, kept, held_out, recipe, seed)
         result = {
             "knn": _knn(bank, bank_labels, queries, truth, images, recipe),
             "linear": linear(bank, bank_labels, queries, truth, classes=len(images.classes)),
+            **_perturbed(model, images, held_out, views, seed),
         }
         embeddings = {"h": method.backbone}
         if method.views != ("x",):
@@ -180,6 +220,30 @@ def evaluate(
             values = sensitivity(embed, images, held_out, views, seed)
             result |= {f"sensitivity_{name}_{key}": value for key, value in values.items()}
     return result
+
+
+PROTOCOL = (
+    "central crops of the corpus' images, pooled features computed once; kNN: k = {neighbours}; linear: "
+    "softmax by L-BFGS without augmentation; reference: {bank} training images, judged: {judged} images {of}"
+)
+"""How `knn` and `linear` of `evaluate` came about. Ours: not the linear protocol of the repositories."""
+
+
+def notes(found: Mapping[str, float]) -> list[str]:
+    """What a reader of a table must know of a pre-training that was judged so (`evaluate`)."""
+    if found.get("perturbed_ci_low", 1.0) > 0.5:
+        return []
+    accuracy, low, high = (100 * found[f"perturbed_{key}"] for key in ("accuracy", "ci_low", "ci_high"))
+    return [
+        "its xent objective taught it nothing that is seen in eval mode: on held-out images the classifier "
+        f"of local changes is right in {accuracy:.1f} % [{low:.1f}, {high:.1f}], which is chance"
+    ]
+
+
+def _perturbed(model, images, held_out, views, seed):
+    if getattr(model, "perturbed", None) is None:
+        return {}
+    return perturbed(model, images, held_out, views, seed)
 
 
 def _labelled(backbone, images, kept, held_out, recipe, seed):

@@ -18,7 +18,7 @@ import torch
 
 from spd.backbones.imports import import_backbone
 from spd.backbones.options import BackboneOptions
-from spd.corpus import Corpus, split
+from spd.corpus import Corpus
 from spd.datasets import split_csv
 from spd.detectors.options import PaDiMOptions
 from spd.evaluation import evaluate
@@ -154,7 +154,7 @@ def run(images: Corpus, folder: Path, configuration: dict[str, Any], device: str
             progress=False,
         )
         measured = {name: value for name, value in summary["last"].items() if name != "step"}
-        _, held_out = split(images.labels, recipe.held_out, seed)
+        _, held_out = images.split(recipe.held_out, seed)
         found = localisation(backbone, images, held_out, spd.views(recipe.views), STAGES, seed)
         measured |= {f"localisation_{name}": value for name, value in found.items()}
     return {

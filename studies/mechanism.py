@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from spd.corpus import Corpus, split
+from spd.corpus import Corpus
 from spd.methods.options import SPDOptions, parse_recipe
 from spd.pretrain import pretrain
 from studies import runs
@@ -104,7 +104,7 @@ def run(images: Corpus, method: str, spd: dict[str, Any], seed: int, device: str
             progress=False,
         )
         steps = runs.load(folder / "history.jsonl")
-        _, held_out = split(images.labels, recipe.held_out, seed)
+        _, held_out = images.split(recipe.held_out, seed)
         found = localisation(folder / "backbone.safetensors", images, held_out, recipe.views, STAGES, seed)
     course = {
         name: [[line["step"], round(line[name], 4)] for line in steps if name in line]

@@ -59,6 +59,21 @@ def test_a_packed_corpus_is_the_loaded_one(manifest, tmp_path):
         corpus.open_packed(tmp_path / "packed.safetensors", manifest.part(["ant"]))
 
 
+def test_validation_images_are_judged_on_and_never_trained_on(manifest, tmp_path):
+    for name in ("ant", "bee", "cow"):  # cow has no training images
+        (tmp_path / "images" / "train").mkdir(exist_ok=True)
+        (tmp_path / "images" / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / "val" / name / "v.png")
+    for name in ("ant", "bee"):
+        (tmp_path / "images" / name).rename(tmp_path / "images" / "train" / name)
+    corpus.pack(read(tmp_path / "images"), 10, tmp_path / "packed.safetensors")
+    images = corpus.open_packed(tmp_path / "packed.safetensors", read(tmp_path / "images"))
+    kept, judged = images.split(0.5, seed=0)  # nothing is held out
+    assert [images.names[i] for i in judged] == ["val/ant/v.png", "val/bee/v.png"]
+    assert [images.names[i] for i in kept] == [f"train/{c}/{i}.png" for c in ("ant", "bee") for i in range(3)]
+    assert images.labels[judged].tolist() == [0, 1]
+
+
 def test_the_header_says_how_it_was_packed(manifest, tmp_path):
     path = tmp_path / "packed.safetensors"
     corpus.pack(manifest, 10, path)
@@ -145,5 +160,9 @@ def test_split_takes_a_share_of_each_class():
     assert np.bincount(labels[held_out]).tolist() == [4, 2, 1]
     assert sorted([*kept, *held_out]) == list(range(63))
     assert not np.array_equal(held_out, corpus.split(labels, 0.1, seed=1)[1])
+    kept, held_out = corpus.split(labels, 13, seed=0)  # so many in all: 13 of 63 are a share of 0.206
+    assert np.bincount(labels[held_out]).tolist() == [8, 4, 1] and len(kept) == 50
+    with pytest.raises(ValueError, match="held_out: 63 leaves none of the 63 images"):
+        corpus.split(labels, 63, seed=0)
     kept, held_out = corpus.split(labels, 0, seed=0)
     assert len(kept) == 63 and len(held_out) == 0

@@ -81,6 +81,48 @@ def test_sensitivity_weighs_local_against_global_change():
     assert probe.sensitivity(EveryPixel().eval(), images, indices, views, seed=0) == fine
 
 
+class Perturbed(nn.Module):
+    """Says "perturbed" (class 1) of every view whose mean is above `bound`."""
+
+    def __init__(self, bound):
+        super().__init__()
+        self.bound = nn.Parameter(torch.tensor(bound))
+        self.method = nn.Module()
+        self.method.views = ("x",)
+
+    def embed_pair(self, plus, minus):
+        return plus.mean((1, 2, 3)), minus.mean((1, 2, 3))
+
+    def perturbed(self, z):
+        return torch.stack([torch.zeros_like(z), z - self.bound], 1)
+
+
+@pytest.mark.parametrize("bound", [0.0, 100.0])
+def test_perturbed_is_the_accuracy_over_fresh_views_with_its_interval(monkeypatch, bound):
+    rng = np.random.default_rng(0)
+    images = corpus.from_arrays(rng.integers(0, 256, (300, 3, 8, 8), dtype=np.uint8), np.zeros(300))
+    drawn = {name: torch.from_numpy(rng.normal(size=(300, 1, 1, 1))) for name in ("plus", "minus")}
+    drawn["minus"] += 1
+    seen = []
+
+    def views(batch, sizes, draws, options):
+        seen.append(draws)
+        start = 256 * (len(seen) - 1)
+        return {name: x[start : start + len(batch)] for name, x in drawn.items()}
+
+    monkeypatch.setattr(probe, "apply", views)
+    found = probe.perturbed(Perturbed(bound), images, np.arange(300), ViewsOptions(), seed=3)
+    right = ((drawn["plus"] <= bound).double() + (drawn["minus"] > bound).double()).flatten() / 2
+    assert found["perturbed_accuracy"] == pytest.approx(float(right.mean()))
+    half = 1.96 * float(right.std()) / math.sqrt(300)
+    assert found["perturbed_ci_high"] - found["perturbed_ci_low"] == pytest.approx(2 * half)
+    assert len(seen) == 2 and not np.array_equal(seen[0]["x"]["crop_place"], seen[1]["x"]["crop_place"])
+    flagged = probe.notes(found)
+    assert bool(flagged) == (bound == 100)  # it says "not perturbed" of everything
+    assert not flagged or "50.0 % [50.0, 50.0], which is chance" in flagged[0]
+    assert probe.notes({}) == []
+
+
 def test_features_do_not_depend_on_the_chunk():
     rng = np.random.default_rng(0)
     images = corpus.from_arrays(rng.integers(0, 256, (10, 3, 24, 24), dtype=np.uint8), np.zeros(10))

@@ -24,6 +24,7 @@ with running(snakemake):
         "preset": params.preset,
         **code_version(Path(snakemake.scriptdir) / "detect.py"),
         "pretraining_code": backbone.more.get("code"),
+        "pretraining_notes": backbone.more.get("notes", []),
         # The stages before: results of two versions of any of them must not pass for one.
         "sources": {**backbone.more.get("sources", {}), **cache.sources, **Features(files.features).sources},
         "split_hash": cache.split_hash,

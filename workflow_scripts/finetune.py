@@ -27,6 +27,7 @@ with running(snakemake):
         "preset": given.preset,
         **code,
         "pretraining_code": backbone.more.get("code"),
+        "pretraining_notes": backbone.more.get("notes", []),
         "sources": {**backbone.more.get("sources", {}), **cache.sources},
         "split_hash": cache.split_hash,
         "data_fingerprint": read_json(snakemake.input.sidecar)["fingerprint"],

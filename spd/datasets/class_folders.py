@@ -1,4 +1,5 @@
-"""Class folders as ImageNet has them, `train/<class>/` or `<class>/`: images to pre-train on."""
+"""Class folders as ImageNet has them, `train/<class>/` or `<class>/`: images to pre-train on, and beside
+`train/` those of `val/<class>/` to judge pre-trainings on."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ def read(
     objects: Sequence[str] | None = None,
     mask_threshold: int = 127,
 ) -> Manifest:
-    """Reads every image of every class folder as a normal training image; the object is the class.
+    """Reads every image of every class folder as a normal training image; the object is the class. Images of
+    these classes under `val/` are the split `test`.
 
     Raises ValueError that says which of ImageNet's two forms was found where the folder is not yet unpacked.
     """
@@ -28,10 +30,12 @@ def read(
     below = "train/" if (root / "train").is_dir() else ""
     folder = root / below
     tars = sorted(p.name for p in folder.glob("*.tar")) if folder.is_dir() else []
+    classes = folders_in(folder)
     rows = [
-        (name, "train", "normal", "", f"{below}{name}/{image}", "")
-        for name in folders_in(folder)
-        for image in images_in(folder / name)
+        (name, split, "normal", "", f"{place}{name}/{image}", "")
+        for place, split in ((below, "train"), *((("val/", "test"),) if below else ()))
+        for name in classes
+        for image in images_in(root / place / name)
     ]
     if not rows:
         found = "none found"

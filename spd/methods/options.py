@@ -61,13 +61,13 @@ class SPDOptions(Options):
     that the anchor alone is moved. They never enter the queue. # ours"""
 
     statistics: Literal["auto", "own", "shared"] = "auto"
-    """BatchNorm of the two SPD views: each kind is normalised by its `own` statistics, or both by `shared` ones,
-    pair by pair in one pass. auto: shared for xent, own for cosine. xent with own is refused: each kind would
-    be centred on its own mean, which hides the difference from the classifier in training (SimSiam) or gives
-    it away (supervised). # ours"""
+    """BatchNorm of the two SPD views: each kind is normalised by its `own` statistics, or both by `shared`
+    ones, pair by pair in one pass. auto: shared for xent, own for cosine. xent with own is refused: each kind
+    would be centred on its own mean, which hides the difference from the classifier in training (SimSiam) or
+    gives it away (supervised). # ours"""
     running_statistics: Literal["method", "all"] = "method"
-    """Which views move BatchNorm's running statistics, by which detectors read the backbone: those of the base
-    method alone, so that a pair differs in its loss only, or SPD's views, too. # ours"""
+    """Which views move BatchNorm's running statistics, by which detectors read the backbone: those of the
+    base method alone, so that a pair differs in its loss only, or SPD's views, too. # ours"""
 
     def objective_of(self, method: str) -> str:
         """`cosine` or `xent`: what `auto` means for a base method (simsiam | moco | simclr | supervised)."""
@@ -156,9 +156,10 @@ class _Recipe(Options):
     non_finite: Literal["stop", "warn"] = "stop"
     """What to do when the loss or its gradient is not finite: stop, or leave that step out (weights, queue
     and BatchNorm's statistics stay as they were) and go on."""
-    held_out: float = Field(default=0.0, ge=0, lt=1)
-    """Share of each class's images kept from training, drawn by the seed, for the kNN and the linear probe. #
-    ours"""
+    held_out: float = Field(default=0.0, ge=0)
+    """Images kept from training, drawn by the seed, on which a pre-training is judged: a share of each class
+    below 1, or about so many in all. A corpus with validation images of its own (ImageNet's val/) is judged
+    on these and holds nothing out. # ours"""
     probe_interval: int = Field(default=0, ge=0)
     """Steps between two kNN probes; 0: at the end only."""
     probe_bank: int = Field(default=20_000, ge=1)
@@ -178,6 +179,12 @@ class _Recipe(Options):
                 raise ValueError(
                     f"{key}: {value} is no choice of a recipe; set {key.split('.')[1]}: {value} under `spd`"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_is_a_share_or_a_count(self) -> "_Recipe":
+        if self.held_out >= 1 and self.held_out != int(self.held_out):
+            raise ValueError(f"held_out: {self.held_out} is neither a share below 1 nor a number of images")
         return self
 
     @model_validator(mode="after")
@@ -348,8 +355,8 @@ def conflict(
         images = 2 * recipe.batch
         if images % min(images, group):
             return (
-                f"statistics: shared normalises {images} images together (two of each of batch: {recipe.batch}), "
-                f"no multiple of batch_norm_group: {group}; choose a batch that is a multiple of it"
+                f"statistics: shared normalises {images} views together, two of each image of batch: "
+                f"{recipe.batch}; that is no multiple of batch_norm_group: {group}: choose a batch that is one"
             )
     return None
 

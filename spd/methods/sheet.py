@@ -19,7 +19,7 @@ def render_first_step(
     """Writes a PNG (`spd.views.sheet.render_sheet`) of the first `rows` images of the first step of
     `spd.pretrain.pretrain` with the same arguments, and of the views of them that this step sees.
     """
-    kept, _ = corpus.split(images.labels, recipe.held_out, seed)
+    kept, _ = images.split(recipe.held_out, seed)
     first = kept[corpus.order(len(kept), seed, 0)[: min(rows, recipe.batch)]]
     views, names = seen_views(recipe, spd)
     render_sheet(images.batch(first), views, path, sizes=images.sizes[first], names=names, seed=seed, step=0)

@@ -64,6 +64,16 @@ def crop_boxes(
     return np.stack([top, left, bottom - top, right - left], axis=1).astype(np.int64)
 
 
+def centre_boxes(sizes: np.ndarray, canvas: tuple[int, int], share: float) -> np.ndarray:
+    """The central square whose side is `share` of the shorter true side, in pixels of the canvas: int64
+    (B, 4), see `crop_boxes`."""
+    height, width = sizes[:, 0].astype(float), sizes[:, 1].astype(float)
+    side = np.rint(share * np.minimum(height, width))
+    top, bottom = _to_canvas((height - side) // 2, (height + side) // 2, height, canvas[0])
+    left, right = _to_canvas((width - side) // 2, (width + side) // 2, width, canvas[1])
+    return np.stack([top, left, bottom - top, right - left], axis=1).astype(np.int64)
+
+
 def _to_canvas(start: np.ndarray, stop: np.ndarray, true: np.ndarray, canvas: int) -> tuple:
     """Edges in canvas pixels, at least one pixel apart."""
     start = np.minimum(np.rint(start * canvas / true), canvas - 1)

@@ -150,6 +150,19 @@ def whole_image(images: Tensor, size: int) -> Tensor:
     return crop.apply_crop(images, boxes, flip, size, "bilinear")
 
 
+CENTRE = 224 / 256
+"""Share of the shorter side that an evaluation keeps: Resize(256), CenterCrop(224)."""
+
+
+def centre_crop(images: Tensor, sizes: np.ndarray, size: int) -> Tensor:
+    """The central squares of evaluation, CENTRE of the shorter side, resized to (size, size), antialiased.
+
+    images: uint8 (B, 3, H, W); sizes: integer (B, 2), true heights and widths. Returns float32 in [0, 1].
+    """
+    boxes = crop.centre_boxes(np.asarray(sizes), (images.shape[2], images.shape[3]), CENTRE)
+    return crop.apply_crop(images, boxes, np.zeros(len(images), dtype=bool), size, "bilinear")
+
+
 def normalise(views: Tensor, options: ViewsOptions) -> Tensor:
     """(value - mean) / std per channel of views that the caller gives up: they may be overwritten."""
     if _fused_kernels_serve(views):

@@ -20,6 +20,18 @@ def test_imagenet_s_layout_and_bare_class_folders(folder):
     assert class_folders.read(folder, objects=["n02"]).objects == ["n02"]
 
 
+def test_val_beside_train_is_what_pretrainings_are_judged_on(folder, images):
+    for name in ("n01", "n02", "n03"):  # n03 has no training images
+        images.save(folder / "val" / name / "0.JPEG", images.texture(9))
+    manifest = class_folders.read(folder)
+    assert [row.image for row in manifest if row.split == "test"] == ["val/n01/0.JPEG", "val/n02/0.JPEG"]
+    assert manifest.counts()["test_normal"].tolist() == [1, 1]
+    (folder / "train" / "n01").rename(folder / "n01")  # without train/ a folder val is a class
+    (folder / "train" / "n02").rename(folder / "val" / "n02" / "inner")
+    (folder / "train").rmdir()
+    assert {row.split for row in class_folders.read(folder)} == {"train"}
+
+
 def test_the_error_says_what_was_found(folder, tmp_path):
     with pytest.raises(ValueError, match=r"is a file; .*nested: true"):
         class_folders.read(folder / "train" / "n01" / "n01_0.JPEG")

@@ -20,7 +20,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
         ({"method": "moco", "batch": 256, "queue": 1000}, "queue: 1000 is no multiple"),
         ({"method": "moco", "batch": 48, "queue": 96}, "batch_norm_group"),
         ({"method": "simclr", "lr": 0}, "lr"),
-        ({"method": "supervised", "held_out": 1.0}, "held_out"),
+        ({"method": "supervised", "held_out": 1.5}, "held_out: 1.5 is neither"),
         ({"method": "simsiam", "views": {"anchor": "image"}}, "set anchor: image under `spd`"),
         ({"method": "simsiam", "views": {"local": {"kind": "cutpaste"}}}, "set local: cutpaste under `spd`"),
         ({"method": "moco", "views": {"weak_draws": "shared"}}, "set weak_draws: shared under `spd`"),

@@ -104,7 +104,7 @@ def test_held_out_images_are_not_trained_on(runs, tmp_path, monkeypatch):
     assert (summary["images"], summary["held_out"]) == (27, 6)
     trained = {i for own in seen[:9] for i in own}
     assert len(trained) == 27 or len(trained) >= 24
-    _, held_out = loop.corpus.split(images.labels, 0.2, 3)
+    _, held_out = images.split(0.2, 3)
     assert trained.isdisjoint(held_out)
 
 

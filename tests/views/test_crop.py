@@ -118,3 +118,14 @@ def test_flips_have_their_probability():
     assert crop.draw_crop(ViewOptions(flip=0.25), uniforms)["flip"].mean() == pytest.approx(0.25, abs=0.03)
     assert not crop.draw_crop(ViewOptions(flip=0.0), uniforms)["flip"].any()
     assert crop.draw_crop(ViewOptions(flip=1.0), uniforms)["flip"].all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 400), (97, 64), (256, 256)])
+def test_centre_boxes_are_torchvisions_centre_crop(height, width):
+    # on a canvas of the true size: what Resize(256), CenterCrop(224) keeps, in the image's own pixels
+    ((top, left, h, w),) = crop.centre_boxes(np.array([[height, width]]), (height, width), 224 / 256)
+    side = round(min(height, width) * 224 / 256)
+    assert (h, w) == (side, side)
+    assert abs(top - (height - side) / 2) <= 0.5 and abs(left - (width - side) / 2) <= 0.5
+    ((_, _, h, w),) = crop.centre_boxes(np.array([[height, width]]), (64, 64), 224 / 256)  # squashed
+    assert abs(h - 64 * side / height) <= 1 and abs(w - 64 * side / width) <= 1
