@@ -34,6 +34,7 @@ include: "rules/lock.smk"
 include: "rules/cluster.smk"
 include: "rules/progress.smk"
 include: "rules/layout.smk"
+include: "rules/preflight.smk"
 include: "rules/data.smk"
 include: "rules/pretrain.smk"
 include: "rules/features.smk"
@@ -62,7 +63,7 @@ rule all:
 onstart:
     if workflow.is_main_process:
         hold_results()
-        check_before_submission()
+        check_before_start()
     for name in used_datasets():
         if experiment.datasets[name].notice:
             print(f"Note: {experiment.datasets[name].notice}", flush=True)

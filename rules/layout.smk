@@ -74,13 +74,16 @@ def used_datasets():
 # --- data sets ---------------------------------------------------------------------------------------
 
 
+UNSET = []  # a line for each variable of a path in use that the environment does not have
+
+
 def expanded(dataset, key, path):
-    """A path of the config with its environment variables; one that is needed but not set stops here."""
+    """A path of the config with its environment variables; one that is needed but not set is noted."""
     try:
         return expand_path(path, f"datasets.{dataset}.{key}")
     except ValueError as error:
         if dataset in used_datasets():
-            raise WorkflowError(f"config: {error}") from None
+            UNSET.append(str(error))
         return Path(path)
 
 
@@ -109,6 +112,8 @@ UNPACKED = {  # data set -> folder its archive is unpacked to, beside the archiv
 
 def inventory(dataset):
     """The file that says an archive is unpacked, as a list; empty where there is none to unpack."""
+    if str(ROOTS.get(dataset)) in ABSENT:  # rules/preflight.smk
+        return [str(ROOTS[dataset])]
     return [f"{UNPACKED[dataset]}.json"] if dataset in UNPACKED else []
 
 

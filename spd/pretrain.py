@@ -368,7 +368,8 @@ def identity(
 def _shape(recipe: Recipe, count: int) -> tuple[int, int, slice]:
     """(steps an epoch, steps in all, this rank's share of a batch)."""
     ranks = distributed.world_size()
-    if found := list(batches.misfits(recipe, ranks=ranks, images=count)):
+    group = recipe.batch_norm_group if recipe.batch_norm == "ghost" else None
+    if found := list(batches.misfits(recipe.batch, ranks=ranks, group=group, images=count)):
         raise ValueError("\n".join(found))
     per_rank = recipe.batch // ranks
     steps_per_epoch = count // recipe.batch
