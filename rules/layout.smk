@@ -11,6 +11,7 @@ from urllib.parse import quote
 from spd.datasets.fingerprint import folder_fingerprint
 from spd.datasets.options import expand as expand_path
 from spd.names import Names
+from spd.provenance import files_sha256
 from spd.twoclass.runs import Run, runs
 
 
@@ -379,12 +380,13 @@ def table_files(name, caption, category, title, objects=False):
     return files
 
 
-STATED = (  # published counts, where a data set of the overview must meet them
-    sorted(str(path) for path in (HERE / "spd/facts").glob("*_counts.csv"))
+# Files beside the code, by their content: as inputs, a project that was moved would make its tables anew.
+STATED = files_sha256(  # published counts, where a data set of the overview must meet them
+    (HERE / "spd/facts").glob("*_counts.csv")
     if any(experiment.datasets[name].facts for name in experiment.dataset_overview.datasets)
     else []
 )
-TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
+TEMPLATES = files_sha256(path for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
 
 
 def store():
