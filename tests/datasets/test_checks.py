@@ -93,7 +93,8 @@ def test_an_object_of_one_training_image_is_named_where_1_class_detectors_need_t
     assert name == rows["object"][first]
     assert detail.startswith(f"1 to train on and {sum(test & (rows['object'] == name))} to test")
     assert {detail.split()[0] for _, detail in others} <= {"0"}
-    assert [detail.split(" and ")[1] for _, detail in found(whole.where(train))][0].startswith("0 to test")
+    assert all(detail.split(" and ")[1].startswith("0 to test") for _, detail in found(whole.where(train)))
+    assert len(found(whole.where(train))) == len(whole.objects)
     for meta in ({"setup": "2cls_highshot"}, {"reader": "class_folders"}):
         assert found(dataclasses.replace(one, meta={**one.meta, **meta})) == []
 
