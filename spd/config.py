@@ -20,7 +20,7 @@ from spd.datasets.options import ArchiveOptions, DatasetOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.features.options import FeatureOptions
 from spd.images.options import GeometryOptions
-from spd.methods.options import Recipe, SPDOptions
+from spd.methods.options import Recipe, SPDOptions, conflict
 from spd.options import Options
 from spd.planning.options import PlanOptions
 from spd.report.options import TableOptions
@@ -216,6 +216,18 @@ class Config(Options):
     """The table of what was found in each data set."""
     tables: dict[Name, TableOptions]
     """The tables; each is also a target."""
+
+    @model_validator(mode="after")
+    def _terms_fit_their_recipes(self) -> "Config":
+        lines = []
+        for name, row in self.pretrainings.items():
+            if row.recipe not in self.recipes or row.spd not in self.spd:
+                continue
+            if (reason := conflict(self.recipes[row.recipe], self.spd[row.spd])) is not None:
+                lines.append(f"pretrainings.{name}: recipe {row.recipe} with spd.{row.spd}: {reason}")
+        if lines:
+            raise ValueError("\nconfig: ".join(lines))
+        return self
 
     def asks_for_faiss(self) -> bool:
         """Whether a table needs faiss: one of its profiles has `search: faiss`."""

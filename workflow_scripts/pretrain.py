@@ -9,6 +9,7 @@ from launch import launch, queued_again_when_preempted
 with running(snakemake), queued_again_when_preempted():
     import json
 
+    from spd.backbones.files import read_metadata
     from spd.corpus import open_packed, packed_sources
     from spd.datasets.manifest import read
     from spd.methods.options import SPDOptions, parse_recipe
@@ -39,6 +40,7 @@ with running(snakemake), queued_again_when_preempted():
         )
 
     launch(train, sys.argv[0], nodes=nodes, gpus=gpus)
+    made = read_metadata(snakemake.output.backbone).more
     last = json.loads(Path(snakemake.output.history).read_text().splitlines()[-1])
     write_backbone_record(
         snakemake.output.record,
@@ -51,6 +53,6 @@ with running(snakemake), queued_again_when_preempted():
             **{key: value for key, value in snakemake.params.recipe.items() if not isinstance(value, dict)},
         },
         metrics={f"final/{key}": value for key, value in last.items() if isinstance(value, int | float)},
-        provenance=code,
+        provenance={**code, "notes": made["notes"], "protocol": made["judged"].get("protocol")},
         history=snakemake.output.history,
     )

@@ -356,7 +356,7 @@ def conflict(
         if images % min(images, group):
             return (
                 f"statistics: shared normalises {images} views together, two of each image of batch: "
-                f"{recipe.batch}; that is no multiple of batch_norm_group: {group}: choose a batch that is one"
+                f"{recipe.batch}; choose a batch that is a multiple of batch_norm_group: {group}"
             )
     return None
 

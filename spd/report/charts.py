@@ -12,6 +12,10 @@ POINTS = 200
 SERIES = (
     ("loss", (("loss", ""),)),
     ("embedding std · √d (0: collapsed)", (("embedding_std", ""),)),
+    (
+        "accuracy on held-out images: kNN solid, xent's classifier dashed",
+        (("knn", ""), ("perturbed_accuracy", "dashed")),
+    ),
     ("cos(z, z⁺) solid, cos(z, z⁻) dashed", (("cos_plus", ""), ("cos_minus", "dashed"))),
 )
 
@@ -37,11 +41,13 @@ class Chart:
 
 
 def training_charts(histories: Mapping[str, Iterable[Mapping[str, float]]]) -> list[Chart]:
-    """Panels of loss, spread of the embedding, and cosines of SPD's views; those without data are left out.
+    """Panels of loss, spread of the embedding, accuracies on held-out images, and cosines of SPD's views;
+    those without data are left out.
 
-    histories: label -> lines with `step` and, where known, `loss`, `embedding_std`, `cos_plus`, `cos_minus`
-    (spd.report.figures.read_history). Colours are numbered in the order of the labels. Of long histories
-    POINTS lines are drawn, evenly spaced, the first and the last among them.
+    histories: label -> lines with `step` and, where known, `loss`, `embedding_std`, `knn`,
+    `perturbed_accuracy`, `cos_plus`, `cos_minus` (spd.report.figures.read_history). Colours are numbered in
+    the order of the labels. Of long histories POINTS lines are drawn, evenly spaced, the first and the last
+    among them.
     """
     read = {label: list(lines) for label, lines in histories.items()}
     charts = []

@@ -47,6 +47,7 @@ def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list
             f"{row.dataset}, {row.method} ({row.spd}), {row.task} {row.metric}: {row.note.split('. ')[0]}."
         )
     sentences += _detector_notes(cells)
+    sentences += _pretraining_notes(cells)
     absent = [name for name in options.rows if name not in {cell.pretraining.name for cell in cells}]
     if absent:
         sentences.append(f"No results yet for: {', '.join(absent)}.")
@@ -80,6 +81,15 @@ def _detector_notes(cells: list[Cell]) -> list[str]:
         more = f" and {len(where) - NAMED} more" if len(where) > NAMED else ""
         sentences.append(f"{note.rstrip('.')} ({', '.join(where[:NAMED])}{more}).")
     return sentences
+
+
+def _pretraining_notes(cells: list[Cell]) -> list[str]:
+    """What the judging of a pre-training found that a reader must know."""
+    return _distinct(
+        f"{cell.pretraining.name}, seed {cell.pretraining.seed}: {note}."
+        for cell in cells
+        for note in (cell.provenance.model_extra or {}).get("pretraining_notes", [])
+    )
 
 
 NAMED = 3

@@ -116,6 +116,7 @@ def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
             browser={"folder": FOLDER, "views": views},
             rule=RULE,
             training=_training(sources.backbones, sources.names),
+            judged=_judged(sources.backbones, sources.names),
             box=charts,
             runs=_runs(sources),
             figures=_figures(sources.figures, out),
@@ -321,6 +322,32 @@ def _training(backbones: Sequence[Backbone], names: Names) -> list[dict[str, Any
         {"title": f"{method}, {backbone}", "labels": list(group), "charts": charts.training_charts(group)}
         for (method, backbone), group in groups.items()
     ]
+
+
+def _judged(backbones: Sequence[Backbone], names: Names) -> dict[str, Any] | None:
+    """What each pre-training made here knows of held-out images, and by which protocol it was asked."""
+    rows, protocols = [], []
+    for one in backbones:
+        record = read_json(one.record)
+        metrics, provenance = record["metrics"], record["provenance"]
+        if not provenance.get("protocol"):
+            continue
+        protocols.append(provenance["protocol"])
+        params = names.in_params(record["params"])
+        label = f"{row_word(params['method'], params['spd'])}, {params['backbone']}, seed {params['seed']}"
+        notes = "; ".join(provenance.get("notes", []))
+        known = [metrics.get(f"final/{key}") for key in ("knn", "linear", "perturbed_accuracy")]
+        row = [Value(label, label), *(_number(None if value is None else 100 * value) for value in known)]
+        if known[2] is not None and notes:
+            row[3] = row[3]._replace(sign="down")
+        rows.append([*row, Value(notes, notes or None)])
+    if not rows:
+        return None
+    heads = ["Pre-training", "kNN, %", "Linear, %", "Sees local change (xent), %", "Note"]
+    return {
+        "table": Sortable("Pre-trainings on held-out images", heads, 1, rows),
+        "protocols": list(dict.fromkeys(protocols)),
+    }
 
 
 def _runs(sources: Sources) -> Sortable:

@@ -28,7 +28,8 @@ SMALL = {"batch": 4, "batch_norm_group": 2, "steps": 2}
 def images():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 3, PAPER.corpus.size, PAPER.corpus.size), np.uint8)
     some = corpus.from_arrays(pixels, np.arange(8) * 125)
-    return dataclasses.replace(some, labels=np.arange(8) * 125, classes=tuple(map(str, range(1000))))
+    classes = tuple(map(str, range(1000)))
+    return dataclasses.replace(some, labels=np.arange(8) * 125, classes=classes, validation=np.array([3, 6]))
 
 
 def test_the_sixteen():
@@ -66,6 +67,8 @@ def test_two_steps_and_a_backbone_for_torchvision(name, images, tmp_path):
     assert (first["step"], last["step"]) == (1, 2)
     assert all(math.isfinite(value) for line in (first, last) for value in line.values())
     assert ("cos_minus" in last) == (spd.eta > 0)
+    assert ("perturbed_accuracy" in last) == (spd.eta > 0 and spd.objective_of(recipe.method) == "xent")
+    assert 0 <= last["knn"] <= 1
 
     network = getattr(torchvision.models, architecture)()
     network.fc = torch.nn.Identity()

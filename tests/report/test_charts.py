@@ -36,6 +36,13 @@ def test_cosines_share_a_panel_and_a_colour():
     ]  # fmt: skip
 
 
+def test_accuracies_on_held_out_images_share_a_panel():
+    probed = [{**h, "knn": 0.2, "perturbed_accuracy": 0.6} if i % 2 else h for i, h in enumerate(HISTORY)]
+    _, _, accuracies = training_charts({"a": probed})
+    assert [line.dashed for line in accuracies.lines] == [False, True]
+    assert len(points(accuracies.lines[0])) == len(HISTORY) // 2
+
+
 def test_long_histories_are_thinned_to_their_ends():
     long = [{"step": s, "loss": float(s)} for s in range(5000)]
     (loss,) = training_charts({"a": long})

@@ -84,6 +84,15 @@ def test_every_link_is_relative_and_resolves(run):
     assert fragments <= set(ids) and {"maps", "claims", "training", "data", "runs"} <= fragments
 
 
+def test_what_a_pretraining_knows_is_shown_with_its_protocol_and_note(run):
+    judged = run.text[run.text.index('id="judged"') : run.text.index('id="data"')]
+    assert "Protocol: central crops." in judged
+    rows = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall(r"<tr>.*?</tr>", judged, re.S)[1:]]
+    assert rows[0] == ["Sup,", "resnet50,", "seed", "0", "50.0", "62.5"]
+    assert rows[1] == ["Sup", "+", "SPD,", "resnet50,", "seed", "0", "50.0", "62.5", "50.4", "it", "guesses"]
+    assert len(rows) == 4
+
+
 def test_nothing_is_asked_of_a_network(run):
     assert not re.findall(r"(?:https?:)?//[a-z]", run.text.replace("http://www.w3.org/2000/svg", ""))
     assert "@import" not in run.text and "url(" not in run.text

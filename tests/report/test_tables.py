@@ -315,6 +315,21 @@ def test_backbones_trained_by_different_code_are_named(cells, cell_content, opti
     assert "Pre-training code: source bbbb\n" in (tmp_path / "t.md").read_text()
 
 
+def test_what_the_judging_of_a_pretraining_found_stands_under_its_tables(
+    cells, cell_content, options, tmp_path
+):
+    contents = [
+        cell_content(
+            "sup_spd", spd="spd", dataset=dataset, classification={"x": {"AU-PR": 0.5}},
+            provenance={"pretraining_notes": ["its classifier guesses"]},
+        )
+        for dataset in ("VisA", "MVTec-AD")
+    ]  # fmt: skip
+    write_table(cells(*contents), "t", options(datasets=["VisA", "MVTec-AD"]), tmp_path)
+    text = (tmp_path / "t.md").read_text().replace("\\", "")
+    assert text.count("sup_spd, seed 0: its classifier guesses.") == 1
+
+
 def test_footer_holds_provenance_and_the_way_to_rebuild(padim, options, tmp_path):
     write_table(padim(), "mytable", options(rows=NAMES), tmp_path)
     text = (tmp_path / "mytable.html").read_text()
