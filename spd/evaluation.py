@@ -42,7 +42,7 @@ def evaluate(
 
     Returns object -> {scored, n_train, n_test_normal, n_test_anomaly, classification, segmentation,
     image_scores, by_defect, by_defect_segmentation, notes}; scored is False, and nothing measured, for an
-    object with too few images to fit or to test, which is left out while the others go on; metrics are fractions in [0, 1], None where undefined;
+    object with too few images to fit or to test; metrics are fractions in [0, 1], None where undefined;
     segmentation is None for an object without masks; `image_scores` ({anomalous, scores}, by test image) is
     what intervals redraw, None where a score is infinite; the last two metrics are by defect type, empty
     where the data set names none.
