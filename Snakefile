@@ -34,6 +34,7 @@ include: "rules/lock.smk"
 include: "rules/cluster.smk"
 include: "rules/progress.smk"
 include: "rules/layout.smk"
+include: "rules/preflight.smk"
 include: "rules/data.smk"
 include: "rules/pretrain.smk"
 include: "rules/features.smk"
@@ -63,7 +64,7 @@ rule all:
 onstart:
     if workflow.is_main_process:
         hold_results()
-        check_before_submission()
+        check_before_start()
         set_aside_earlier_backbones()
     for name in used_datasets():
         if experiment.datasets[name].notice:

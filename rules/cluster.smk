@@ -17,38 +17,17 @@ if workflow.is_main_process:
     os.environ |= {"PATH": os.pathsep.join([str(SUBMITS), os.environ.get("PATH", os.defpath)])}
 
 
-def check_before_submission():
-    """Stops a run on a cluster, before its first job, with everything that it needs and that is not there."""
-    if not workflow.non_local_exec or os.environ.get("SPD_PREFLIGHT") == "no":
-        return
-    jobs = list(workflow.dag.needrun_jobs())
-    needed = {}
-    for job in jobs:
-        needed.setdefault(job.rule.name, []).append(job.wildcards)
-    read = [name for name in ROOTS if any(at.dataset == name for at in needed.get("examine", []))]
+def missing_on_the_cluster(jobs):
+    """What jobs that go to a cluster need and do not have, a line each."""
+    problems = []
     on_gpus = {job.rule.name for job in jobs if job.resources.get("gpu")}
-    problems = [
-        *preflight.archives(DOWNLOADS[at.archive] for at in needed.get("download", [])),
-        *preflight.folders({name: experiment.datasets[name] for name in read}, {n: ROOTS[n] for n in read}),
-        *preflight.room(bytes_to_write(jobs), Path(RESULTS)),
-    ]
     if on_gpus and experiment.compute.device != "cpu":
         faiss = "detect" in on_gpus and experiment.asks_for_faiss()
         problems += preflight.gpu_build(faiss=faiss)
     if workflow.executor_plugin.name == "slurm":
         problems += preflight.slurm(*submissions())
         problems += refused_accounts()
-    if problems:
-        raise WorkflowError(preflight.message(problems))
-
-
-def bytes_to_write(jobs):
-    """Of archives, corpus, image caches and maps: what stays, and can be counted before anything is there."""
-    from spd.disk import counted, published
-    from spd.planning.files import Files
-
-    files = Files(experiment, counted(Path(RESULTS) / "manifests", published(experiment)))
-    return sum(files.kept(job.rule.name, job.wildcards_dict) for job in jobs)
+    return problems
 
 
 def submissions():

@@ -2,7 +2,18 @@
 
 
 localrules:
+    absent,
     download,
+
+
+rule absent:
+    """Stands for a file or folder of yours that is not there: a dry run shows it, any other run stops."""
+    output:
+        "{file}",
+    wildcard_constraints:
+        file=pattern(ABSENT),
+    message:
+        "{output} is not there, and nothing can make it"
 
 
 rule demo_archive:

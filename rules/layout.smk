@@ -13,7 +13,7 @@ from spd.datasets.fingerprint import folder_fingerprint
 from spd.datasets.options import expand as expand_path
 from spd.kept import set_aside
 from spd.names import Names
-from spd.provenance import file_sha256
+from spd.provenance import file_sha256, files_sha256
 from spd.records import read_json
 from spd.twoclass.runs import Run, runs
 
@@ -74,13 +74,16 @@ def used_datasets():
 # --- data sets ---------------------------------------------------------------------------------------
 
 
+UNSET = []  # a line for each variable of a path in use that the environment does not have
+
+
 def expanded(dataset, key, path):
-    """A path of the config with its environment variables; one that is needed but not set stops here."""
+    """A path of the config with its environment variables; one that is needed but not set is noted."""
     try:
         return expand_path(path, f"datasets.{dataset}.{key}")
     except ValueError as error:
         if dataset in used_datasets():
-            raise WorkflowError(f"config: {error}") from None
+            UNSET.append(str(error))
         return Path(path)
 
 
@@ -109,6 +112,8 @@ UNPACKED = {  # data set -> folder its archive is unpacked to, beside the archiv
 
 def inventory(dataset):
     """The file that says an archive is unpacked, as a list; empty where there is none to unpack."""
+    if str(ROOTS.get(dataset)) in ABSENT:  # rules/preflight.smk
+        return [str(ROOTS[dataset])]
     return [f"{UNPACKED[dataset]}.json"] if dataset in UNPACKED else []
 
 
@@ -449,12 +454,13 @@ def table_files(name, caption, category, title, objects=False):
     return files
 
 
-STATED = (  # published counts, where a data set of the overview must meet them
-    sorted(str(path) for path in (HERE / "spd/facts").glob("*_counts.csv"))
+# Files beside the code, by their content: as inputs, a project that was moved would make its tables anew.
+STATED = files_sha256(  # published counts, where a data set of the overview must meet them
+    (HERE / "spd/facts").glob("*_counts.csv")
     if any(experiment.datasets[name].facts for name in experiment.dataset_overview.datasets)
     else []
 )
-TEMPLATES = sorted(str(path) for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
+TEMPLATES = files_sha256(path for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
 
 
 def linear_records():

@@ -10,7 +10,6 @@ rule claims:
     """Each take-away of the poster and the sign of each published effect, tested on the tables at hand."""
     input:
         tables=[f"{RESULTS}/tables/{name}.csv" for name in experiment.tables],
-        templates=TEMPLATES,
     output:
         table_files("claims", "claims", "Claims", "Claims of the poster, tested"),
         record=f"{RESULTS}/records/tables/claims.json",
@@ -18,6 +17,7 @@ rule claims:
         f"{RESULTS}/logs/tables/claims.log",
     params:
         preset=experiment.preset,
+        templates=TEMPLATES,
         code=stage_code("claims"),
     script:
         "../workflow_scripts/claims.py"
@@ -68,7 +68,6 @@ rule site:
         maps=rules.qualitative.input.maps,
         images=rules.qualitative.input.images,
         figures=rules.qualitative.output.figures,
-        templates=TEMPLATES,
     output:
         page=f"{RESULTS}/index.html",
         pictures=directory(f"{RESULTS}/site"),
@@ -89,6 +88,7 @@ rule site:
         notices=rules.qualitative.params.notices,
         names=names(used_datasets(), used_pretrainings()),
         linear=linear_results(used_pretrainings()),
+        templates=TEMPLATES,
         code=stage_code("site"),
     script:
         "../workflow_scripts/site.py"

@@ -16,6 +16,9 @@ rule corpus:
     log:
         f"{RESULTS}/logs/corpus.log",
     threads: experiment.compute.threads
+    resources:
+        # Not a param: which trainings read a corpus changes nothing in it.
+        batches=json.dumps(batches_of(used_trainings())),
     params:
         dataset=experiment.corpus.dataset,
         size=experiment.corpus.size,

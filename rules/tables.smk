@@ -13,8 +13,6 @@ rule dataset_overview:
             for name in experiment.dataset_overview.datasets
             for setup in experiment.datasets[name].setups
         ],
-        stated=STATED,
-        templates=TEMPLATES,
     output:
         table_files("dataset_overview", "dataset_overview", "Data sets", experiment.dataset_overview.title),
         record=f"{RESULTS}/records/tables/dataset_overview.json",
@@ -29,6 +27,8 @@ rule dataset_overview:
             )
             for name in experiment.dataset_overview.datasets
         },
+        stated=STATED,
+        templates=TEMPLATES,
         code=stage_code("dataset_overview"),
     script:
         "../workflow_scripts/dataset_overview.py"
@@ -42,7 +42,6 @@ for table_name, table in experiment.tables.items():
         input:
             cells=cell_paths(table),
             manifests=manifest_records(table),
-            templates=TEMPLATES,
         output:
             table_files(table_name, "table", "Tables", table.title),
             table_files(table_name, "table", "Tables", table.title, objects=True),
@@ -56,6 +55,7 @@ for table_name, table in experiment.tables.items():
             options=table_options(table),
             names=names(table.datasets, table.rows),
             linear=linear_results(table.rows),
+            templates=TEMPLATES,
             code=stage_code("table"),
         script:
             "../workflow_scripts/table.py"

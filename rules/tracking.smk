@@ -17,6 +17,8 @@ rule mlflow_sync:
     params:
         preset=experiment.preset,
         server=server(),
+        # A local store holds absolute addresses, which follow a project that was moved or copied.
+        place=None if server() else str(Path(RESULTS).resolve()),
         names=names(used_datasets(), used_pretrainings()),
         linear=linear_records(),
         beside=lambda wc: beside(),

@@ -35,7 +35,7 @@ TAKEN = (
     *("all", "tables", "dataset_overview", "claims", "qualitative", "site", "mechanism", "plan", "preflight"),
     *("verify", "mlflow", "mlflow_sync", "demo_archive", "download", "unpack", "examine", "manifest"),
     *("images", "corpus", "pretrain", "views", "import_backbone", "features", "detect", "draws"),
-    *("finetune_fewshot", "finetune_highshot", "linear_classifier", "linear_protocol"),
+    *("finetune_fewshot", "finetune_highshot", "linear_classifier", "linear_protocol", "absent"),
 )
 """Rules and targets of the workflow, which no table may be named after."""
 

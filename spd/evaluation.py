@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from spd.datasets.manifest import FEWEST
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.registry import build
 from spd.features.store import Features
@@ -39,8 +40,9 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Runs a 1-class detector on every object of an image cache and returns what a table needs.
 
-    Returns object -> {n_train, n_test_normal, n_test_anomaly, classification, segmentation, image_scores,
-    by_defect, by_defect_segmentation, notes}; metrics are fractions in [0, 1], None where undefined;
+    Returns object -> {scored, n_train, n_test_normal, n_test_anomaly, classification, segmentation,
+    image_scores, by_defect, by_defect_segmentation, notes}; scored is False, and nothing measured, for an
+    object with too few images to fit or to test; metrics are fractions in [0, 1], None where undefined;
     segmentation is None for an object without masks; `image_scores` ({anomalous, scores}, by test image) is
     what intervals redraw, None where a score is infinite; the last two metrics are by defect type, empty
     where the data set names none.
@@ -60,6 +62,10 @@ def evaluate(
     exponents: dict[str, int] = {}
     kept: dict[str, np.ndarray] = {}
     for name in tqdm(cache.objects, desc=LABELS[detector], unit="object", disable=not progress):
+        if reason := _too_few_images(name, cache):
+            results[name] = _not_scored(name, cache, reason)
+            tqdm.write(f"{LABELS[detector]}, {name}: {reason}")
+            continue
         scores, maps, model = _score(name, detector, options, cache, features, device)
         measured = _measure(name, cache, scores, maps)
         results[name] = {**measured, "notes": [*map(str, model.notes), *_missing_class(measured)]}
@@ -98,10 +104,6 @@ def _score(
     name: str, detector: str, options: Any, cache: ImageCache, features: Features, device: str
 ) -> tuple[np.ndarray, np.ndarray, Any]:
     height, width = cache.images(name).shape[2:]
-    if not len(cache.rows(name, "test")):
-        raise ValueError(
-            f"{LABELS[detector]}, object {name}: no test images; the manifest needs rows with split=test"
-        )
     model = build(detector, options, device)
     try:
         model.fit(features.split(name, "train"), names=list(cache.rows(name, "train")["image"]))
@@ -113,6 +115,29 @@ def _score(
     return scores, maps, model
 
 
+def _too_few_images(name: str, cache: ImageCache) -> str:
+    train, test = (len(cache.rows(name, split)) for split in ("train", "test"))
+    if train >= FEWEST and test:
+        return ""
+    return f"Not scored: {train} training and {test} test images; {FEWEST} and 1 are needed"
+
+
+def _not_scored(name: str, cache: ImageCache, reason: str) -> dict[str, Any]:
+    anomalous = cache.rows(name, "test")["label"] == "anomaly"
+    return {
+        "scored": False,
+        "n_train": len(cache.rows(name, "train")),
+        "n_test_normal": int((~anomalous).sum()),
+        "n_test_anomaly": int(anomalous.sum()),
+        "classification": None,
+        "segmentation": None,
+        "image_scores": None,
+        "by_defect": {},
+        "by_defect_segmentation": {},
+        "notes": [reason],
+    }
+
+
 def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray) -> dict[str, Any]:
     rows = cache.rows(name, "test")
     anomalous = (rows["label"] == "anomaly").to_numpy()
@@ -121,6 +146,7 @@ def _measure(name: str, cache: ImageCache, scores: np.ndarray, maps: np.ndarray)
     known = np.flatnonzero((rows["defect"] != "").to_numpy() | ~anomalous)
     labels, defects = anomalous[known], list(rows["defect"].iloc[known])
     return {
+        "scored": True,
         "n_train": len(cache.rows(name, "train")),
         "n_test_normal": int((~anomalous).sum()),
         "n_test_anomaly": int(anomalous.sum()),

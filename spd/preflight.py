@@ -1,13 +1,15 @@
-"""What a long run needs and does not have, all of it at once, before its first job. Imports no torch.
+"""What a run needs and does not have, all of it at once, before its first job. Imports no torch.
 
 Each function returns a line for each thing that is missing: what, where, and the way out.
 """
 
 import importlib.util
+import json
 import runpy
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +21,18 @@ from spd.faiss_wheels import GPU, installed
 
 PATIENCE = 15.0  # seconds for a server or for Slurm to answer
 LISTED = 5  # objects named in one line
+
+
+def given(files: Mapping[str, str]) -> list[str]:
+    """Files that nothing makes or fetches and that are not there.
+
+    files: file -> the key of the configuration that names it.
+    """
+    return [
+        f"{key}: {file} is not there; put it there, or name another file"
+        for file, key in files.items()
+        if not Path(file).exists()
+    ]
 
 
 def archives(files: Iterable[ArchiveOptions]) -> list[str]:
@@ -44,6 +58,15 @@ def archives(files: Iterable[ArchiveOptions]) -> list[str]:
                     f"fetch it by other means and put it there (SHA-256 {entry.sha256})"
                 )
     return found
+
+
+def fetched(files: Iterable[str]) -> list[str]:
+    """Archives that were downloaded and checked, and that are not there any more."""
+    return [
+        f"{file}: gone since its hash was checked; put it back, or delete {file}.verified to fetch it again"
+        for file in files
+        if not Path(file).exists()
+    ]
 
 
 def _unreachable(entry: ArchiveOptions) -> str | None:
@@ -85,6 +108,21 @@ def _expected(entry: DatasetOptions) -> str:
         licence = f" ({entry.licence})" if entry.licence else ""
         return f"put or link {entry.name}{licence} there, as train/<class>/<image>"
     return f"put or link {entry.name} there, or name another folder"
+
+
+def networks(asked: Sequence[tuple[str, str, Sequence[str], bool]]) -> list[str]:
+    """Architectures and stages of networks that only torchvision or timm knows.
+
+    asked: as `spd.backbones.lookup` takes it. It is asked in a process of its own, some five seconds long.
+    """
+    if not asked:
+        return []
+    command = [sys.executable, "-m", "spd.backbones.lookup", json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        return [f"{', '.join(one[0] for one in asked)}: could not be looked up: {last}"]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def room(needed: int, folder: Path) -> list[str]:
@@ -181,7 +219,7 @@ def _offer(sbatch: str) -> str:
 
 def message(problems: Sequence[str]) -> str:
     """All problems as one message."""
-    count = f"{len(problems)} thing{'s' * (len(problems) != 1)} missing"
+    count = f"{len(problems)} thing{'s' * (len(problems) != 1)} missing or wrong"
     lines = "\n".join(f"  {number}. {line}" for number, line in enumerate(problems, 1))
     way = "(SPD_PREFLIGHT=no in the environment starts all the same.)"
-    return f"Nothing was submitted: {count}.\n{lines}\n{way}"
+    return f"Nothing was started: {count}.\n{lines}\n{way}"

@@ -30,7 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 from tqdm import tqdm
 
-from spd import batchnorm, checkpoint, corpus, distributed, gpu_memory, optimisers, probe, schedules
+from spd import batches, batchnorm, checkpoint, corpus, distributed, gpu_memory, optimisers, probe, schedules
 from spd.backbones import architectures, files
 from spd.corpus import Corpus
 from spd.float32 import full_float32
@@ -89,7 +89,8 @@ def pretrain(
 
     Raises ValueError for a batch that does not fit the images, the ranks or the BatchNorm groups, and for a
     checkpoint of another run; TrainingError as the recipe's `non_finite` and `collapse` say; Preempted (exit
-    status 75) after SIGTERM or SIGUSR1; torch.OutOfMemoryError with the number of GPUs that would do.
+    status 75) after SIGTERM or SIGUSR1, KeyboardInterrupt after SIGINT, with a checkpoint saved;
+    torch.OutOfMemoryError with the number of GPUs that would do.
     """
     place = distributed.join(device)
     if place.type == "cuda":
@@ -367,18 +368,10 @@ def identity(
 def _shape(recipe: Recipe, count: int) -> tuple[int, int, slice]:
     """(steps an epoch, steps in all, this rank's share of a batch)."""
     ranks = distributed.world_size()
-    if count < recipe.batch:
-        raise ValueError(
-            f"batch: {recipe.batch} is more than the {count} training images; choose a smaller batch"
-        )
-    if recipe.batch % ranks:
-        raise ValueError(f"batch: {recipe.batch} does not divide among {ranks} ranks; choose a multiple")
+    group = recipe.batch_norm_group if recipe.batch_norm == "ghost" else None
+    if found := list(batches.misfits(recipe.batch, ranks=ranks, group=group, images=count)):
+        raise ValueError("\n".join(found))
     per_rank = recipe.batch // ranks
-    if recipe.batch_norm == "ghost" and per_rank % min(recipe.batch, recipe.batch_norm_group):
-        raise ValueError(
-            f"batch_norm_group: {recipe.batch_norm_group} does not divide the {per_rank} images "
-            f"of each of {ranks} ranks; use fewer ranks or smaller groups"
-        )
     steps_per_epoch = count // recipe.batch
     start = distributed.rank() * per_rank
     return steps_per_epoch, recipe.steps or recipe.epochs * steps_per_epoch, slice(start, start + per_rank)
@@ -421,29 +414,38 @@ class _Flag:
     """A signal's request, to be looked at between steps."""
 
     def __init__(self) -> None:
-        self.raised = False
+        self.signal: int | None = None
 
     def is_set(self) -> bool:
-        return self.raised
+        return self.signal is not None
 
 
 @contextmanager
 def _stop_requests() -> Iterator[_Flag]:
-    """A flag that SIGTERM or SIGUSR1 raises; the former handlers come back afterwards. Outside the main
-    thread it never rises."""
+    """A flag that SIGTERM, SIGUSR1 or SIGINT raises; the former handlers come back afterwards. Outside the
+    main thread it never rises.
+
+    After SIGINT a training that has saved ends as any interrupted program does, with KeyboardInterrupt:
+    status 75 would put a job of Slurm's back into the queue, and it was a person who stopped it.
+    """
     flag = _Flag()
 
-    def request(*_: object) -> None:
-        flag.raised = True
+    def request(number: int, _: object) -> None:
+        # The first one counts: a terminal's Ctrl-C reaches a rank twice, once through torchrun, as SIGTERM.
+        flag.signal = flag.signal or number
 
     former = {}
     try:
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             former[number] = signal.signal(number, request)
     except ValueError:  # signals belong to the main thread
         pass
     try:
         yield flag
+    except Preempted:
+        if flag.signal == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

@@ -4,6 +4,7 @@ import ast
 import functools
 import hashlib
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import spd
@@ -17,8 +18,8 @@ def source_hash(*sources: str | Path) -> str:
 
     A source is a dotted name such as `spd.pretrain`, or the path of a script. Comments,
     docstrings and layout do not count, so
-    that editing a comment does not retrain a backbone; data files do not count either (they are
-    inputs of their own). Returns 12 hexadecimal digits. Raises ValueError for a module that does not
+    that editing a comment does not retrain a backbone; data files do not count either (rules name
+    them). Returns 12 hexadecimal digits. Raises ValueError for a module that does not
     exist. (ours)
     """
     digest = hashlib.sha256()
@@ -132,6 +133,12 @@ def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits. Raises OSError when it cannot be read."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """SHA-256 of some files' names and contents, whatever folder and order they come in."""
+    named = sorted((path.name, file_sha256(path)) for path in paths)
+    return hashlib.sha256("".join(f"{name} {content}\n" for name, content in named).encode()).hexdigest()
 
 
 def code_version(*sources: str | Path) -> dict[str, str | None]:

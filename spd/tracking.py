@@ -14,7 +14,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from spd import tracking_view
 from spd.history import PASSING
 from spd.names import Names
 from spd.records import read_json
+from spd.tracking_place import ARTIFACTS, relocate
 
 KEY = "spd.run_key"
 CONTENT = "spd.content"  # written last: a run without it was interrupted and is replaced
@@ -36,6 +37,7 @@ class Synced:
     """How many runs a sync created, replaced because their record changed, and left alone.
 
     completed: of the created ones, those that a training had begun to write (`spd.tracking_live`).
+    moved: addresses that a local store had of another place, where it lay before (`spd.tracking_place`).
     experiments: id of each experiment by its name; views: where each is shown (`spd.tracking_view.address`).
     """
 
@@ -43,6 +45,7 @@ class Synced:
     replaced: int
     unchanged: int
     completed: int = 0
+    moved: int = 0
     experiments: Mapping[str, str] = field(default_factory=dict, compare=False)
     views: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -98,9 +101,11 @@ def sync(
     folder.mkdir(parents=True, exist_ok=True)
     records = [Path(path) for path in records]
     with _locked(folder / "sync.lock"):
+        moved = 0 if tracking_uri else relocate(folder)
         client = connect(tracking_uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
-        artifacts = None if tracking_uri else (folder / "artifacts").resolve()
-        return _sync(client, records, preset, artifacts, names or Names(), beside or {}, progress)
+        artifacts = None if tracking_uri else (folder / ARTIFACTS).resolve()
+        done = _sync(client, records, preset, artifacts, names or Names(), beside or {}, progress)
+        return replace(done, moved=moved)
 
 
 def _sync(
@@ -159,7 +164,7 @@ def _sync(
         kind = name.removeprefix(experiment_name(preset, ""))
         tracking_view.present(client, identifier, kind, params[name])
     views = {name: tracking_view.address(at, params[name]) for name, at in experiments.items()}
-    return Synced(created, replaced, unchanged, completed, experiments, views)
+    return Synced(created, replaced, unchanged, completed, experiments=experiments, views=views)
 
 
 def _insist(call: Callable[..., Any], *arguments: Any, **named: Any) -> None:

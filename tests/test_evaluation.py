@@ -25,7 +25,7 @@ TRAIN, NORMAL, ANOMALOUS, SIZE = 6, 4, 5, 32
 def stage(tmp_path):
     """An image cache and features of two objects; the second has no masks."""
 
-    def make(broken=None, normal=NORMAL, anomalous=ANOMALOUS, constant=False):
+    def make(broken=None, normal=NORMAL, anomalous=ANOMALOUS, constant=False, gears=TRAIN):
         rng = np.random.default_rng(0)
         rows, tensors, features = {}, {}, {}
         total = TRAIN + normal + anomalous
@@ -52,11 +52,15 @@ def stage(tmp_path):
         masks = np.zeros((total, SIZE, SIZE), np.uint8)
         masks[TRAIN + normal :, 8:16, 8:16] = 1
         tensors["gear/masks"] = masks
+        for what, key in ((rows, "gear"), (tensors, "gear/images"), (tensors, "gear/masks")):
+            what[key] = what[key][TRAIN - gears :]  # of its training images so many
+        features["gear/layer1"] = features["gear/layer1"][TRAIN - gears :]
         geometry = {"resize": SIZE, "mode": "square"}
         cache, extracted = tmp_path / "cache.safetensors", tmp_path / "features.safetensors"
         metadata = {"rows": json.dumps(rows), "geometry": json.dumps(geometry), "split_hash": '"abc"'}
         write_tensors(cache, tensors, metadata)
         counts = {name: {"train": TRAIN, "test": normal + anomalous} for name in rows}
+        counts["gear"]["train"] = gears
         write_features(extracted, features, counts)
         return cache, extracted
 
@@ -169,9 +173,28 @@ def test_object_with_one_class_has_no_metrics_and_says_so(stage, tmp_path, anoma
             assert gear[task]["AU-ROC"] is None and "one class only" in gear[task]["note"]
 
 
-def test_object_without_test_images_is_named(stage, tmp_path):
-    with pytest.raises(ValueError, match="PaDiM, object gear: no test images"):
-        evaluate("padim", OPTIONS, *stage(normal=0, anomalous=0), tmp_path / "maps", progress=False)
+@pytest.mark.parametrize("gears", [0, 1])
+@pytest.mark.parametrize("detector", ["padim", "patchcore"])
+def test_an_object_with_too_few_training_images_is_left_out_and_the_others_go_on(
+    stage, tmp_path, detector, gears
+):
+    options = {"padim": OPTIONS, "patchcore": PatchCoreOptions(embedding="avgpool")}[detector]
+    whole = evaluate(detector, options, *stage(), tmp_path / "whole", progress=False)
+    results = evaluate(detector, options, *stage(gears=gears), tmp_path / "maps", progress=False)
+    assert results["täfel/2"] == whole["täfel/2"]
+    gear = results["gear"]
+    assert gear["notes"] == [f"Not scored: {gears} training and 9 test images; 2 and 1 are needed"]
+    assert (gear["scored"], gear["classification"], gear["segmentation"]) == (False, None, None)
+    assert {name.rpartition("/")[0] for name in open_tensors(tmp_path / "maps")[0]} == {"täfel/2"}
+    means = mean_metrics(detector, results)
+    assert means[f"{detector}/au_roc"] == whole["täfel/2"]["classification"]["AU-ROC"]
+
+
+def test_objects_without_test_images_are_named(stage, tmp_path):
+    results = evaluate("padim", OPTIONS, *stage(normal=0, anomalous=0), tmp_path / "maps", progress=False)
+    assert all(
+        result["notes"][0].startswith("Not scored: 6 training and 0 test") for result in results.values()
+    )
 
 
 def test_fewer_patches_than_the_coreset_asks_for_names_the_object(stage, tmp_path):

@@ -86,6 +86,35 @@ def test_folders_must_hold_what_their_reader_looks_for(tmp_path):
     assert check(listed) == []
 
 
+def test_files_that_only_the_user_can_give_are_named_by_their_key(tmp_path):
+    (tmp_path / "here.pth").touch()
+    keys = {
+        str(tmp_path / f"{name}.pth"): f"pretrainings.{name}.source.checkpoint" for name in ("here", "gone")
+    }
+    (line,) = preflight.given(keys)
+    assert line.startswith(f"pretrainings.gone.source.checkpoint: {tmp_path}/gone.pth is not there")
+
+
+def test_an_archive_that_went_after_its_hash_was_checked_is_named(tmp_path):
+    (tmp_path / "here.tar").touch()
+    (line,) = preflight.fetched([str(tmp_path / "here.tar"), str(tmp_path / "gone.tar")])
+    assert f"delete {tmp_path}/gone.tar.verified to fetch it again" in line
+
+
+def test_networks_that_only_timm_or_torchvision_knows_are_looked_up_without_torch_here():
+    asked = [
+        ("a", "timm:vit_tiny_patch16_224", ["blocks.1", "blok"], False),
+        ("b", "timm:vit_tini", ["blocks.1"], False),
+        ("c", "torchvision:regnet_x_400mf", ["trunk_output.block1"], False),
+        ("d", "torchvision:regnet_x_400mf", ["trunk_output.block1"], True),
+    ]
+    stage, name, trained = preflight.networks(asked)
+    assert stage.startswith("a: no stage blok; timm:vit_tiny_patch16_224 has blocks.0, blocks.1")
+    assert name.startswith("b: unknown architecture 'timm:vit_tini'; did you mean 'timm:")
+    assert trained.startswith("d: torchvision's RegNet cannot be pre-trained here")
+    assert preflight.networks([]) == []
+
+
 def test_room_is_that_of_the_nearest_folder_that_exists(tmp_path):
     free = shutil.disk_usage(tmp_path).free
     below = tmp_path / "results/not/yet"
@@ -151,5 +180,9 @@ def test_without_sbatch_there_is_no_cluster():
 
 def test_message_numbers_everything_and_names_the_way_out():
     text = preflight.message(["one", "two"])
-    assert text.splitlines()[:3] == ["Nothing was submitted: 2 things missing.", "  1. one", "  2. two"]
+    assert text.splitlines()[:3] == [
+        "Nothing was started: 2 things missing or wrong.",
+        "  1. one",
+        "  2. two",
+    ]
     assert "SPD_PREFLIGHT=no" in text

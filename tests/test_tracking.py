@@ -1,10 +1,12 @@
 import hashlib
 import json
 import multiprocessing
+import shutil
+from pathlib import Path
 
 import pytest
 
-from spd import records, tracking
+from spd import records, tracking, tracking_place
 from spd.names import Names
 
 
@@ -215,3 +217,48 @@ def test_syncs_that_share_a_store_but_no_folder_leave_one_run_each(store, tmp_pa
     _, found = runs(store, "apart")
     assert sorted(run.data.tags[tracking.KEY] for run in found) == [f"apart/{i}" for i in range(3)]
     assert all(tracking.CONTENT in run.data.tags for run in found)
+
+
+def test_a_store_that_was_moved_finds_its_artefacts_and_models_again(store, tmp_path):
+    home = tmp_path / "first place"
+    away = home / "deeper, another place"  # every new address begins as the old ones do
+    home.mkdir()
+    (home / "table.csv").write_text("from the first place")
+    (home / "backbone.safetensors").write_bytes(b"1")
+    table = write(home, "moved/t", 0.5, experiment="moved", artifacts=(str(home / "table.csv"),))
+    backbone = home / "b.json"
+    records.write_backbone_record(
+        backbone, home / "backbone.safetensors", pretraining="moved", seed=0, params={}, provenance={}
+    )
+    beside = {str(backbone): tracking.Beside(backbone=str(home / "backbone.safetensors"))}
+    shutil.copytree(store, home / "mlflow")
+
+    def synced(folder):
+        paths = [table, backbone]
+        return tracking.sync(paths, folder / "mlflow", preset="tiny", beside=beside, progress=False)
+
+    assert synced(home).created == 2
+    shutil.move(shutil.copytree(home, tmp_path / "copy"), away)
+    shutil.rmtree(home / "mlflow")  # what a copy shows must be its own
+    done = synced(away)
+    assert (done.created, done.replaced, done.unchanged) == (0, 0, 2) and done.moved > 0
+    assert synced(away).moved == 0
+
+    client, (run,) = runs(away / "mlflow", "moved")
+    downloaded = client.download_artifacts(run.info.run_id, "table.csv", str(tmp_path))
+    assert Path(downloaded).read_text() == "from the first place"
+    assert run.info.artifact_uri.startswith((away / "mlflow/artifacts").as_uri())
+    (version,) = client.search_model_versions("name = 'SPD tiny backbones, moved seed0'")
+    assert version.source == (away / "backbone.safetensors").as_uri()
+
+
+def test_a_database_without_its_artefacts_keeps_their_addresses(store, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("a")
+    sync(store, [write(tmp_path, "stays/0", 0.5, experiment="stays", artifacts=(str(table),))])
+    (tmp_path / "alone").mkdir()
+    shutil.copy(store / "mlflow.db", tmp_path / "alone")
+    assert tracking_place.relocate(tmp_path / "alone") == 0
+    assert tracking_place.relocate(tmp_path / "nothing here") == 0
+    client, (run,) = runs(tmp_path / "alone", "stays")
+    assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["t.csv"]

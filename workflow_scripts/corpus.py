@@ -5,12 +5,20 @@ from pathlib import Path
 from job import cpus, running
 
 with running(snakemake):
+    import json
+
+    from spd.batches import too_large
     from spd.corpus import pack
     from spd.datasets.manifest import read
     from spd.provenance import code_version
     from spd.records import write_record
 
     manifest, size = read(snakemake.input.manifest), snakemake.params.size
+    # Before an hour of decoding, and before any training starts.
+    counts = manifest.counts().set_index("object").to_dict("index")
+    asked = json.loads(snakemake.resources.get("batches", "{}"))
+    if found := list(too_large(asked, counts)):
+        raise ValueError("\n".join(found))
     code = code_version(Path(snakemake.scriptdir) / "corpus.py")
     sources = {"corpus manifest": manifest.meta["sources"]["manifest"], "corpus": code["code"]}
     pack(manifest, size, snakemake.output.corpus, workers=cpus(snakemake), sources=sources)

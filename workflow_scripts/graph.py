@@ -47,7 +47,7 @@ def graph(snakefile: Path, config: Mapping[str, Any]) -> dict[int, Node]:
             raise WorkflowError(f"the jobs cannot be planned: {error}\n{said.getvalue()}") from None
         # Snakemake's API runs and prints graphs, and gives none: these are its own objects.
         dag = workflow._workflow.dag
-        # Rules that only collect files run nothing, and no job reads them.
+        # Rules that only collect files, or stand for those that a person must put there, run nothing.
         jobs = [job for job in dag.jobs if not job.rule.norun]
         numbers = {job: number for number, job in enumerate(jobs)}
         temporary = {job: {str(file) for file in job.output if is_flagged(file, "temp")} for job in jobs}
@@ -57,11 +57,11 @@ def graph(snakefile: Path, config: Mapping[str, Any]) -> dict[int, Node]:
                 at=dict(job.wildcards_dict),
                 gpus=int(job.resources.get("gpu", 0)),
                 local=job.rule.name in workflow._workflow._localrules,
-                after=tuple(sorted(numbers[other] for other in dag.dependencies[job])),
+                after=tuple(sorted(numbers[other] for other in dag.dependencies[job] if other in numbers)),
                 reads=tuple(
                     numbers[other]
                     for other, files in dag.dependencies[job].items()
-                    if not temporary[other].isdisjoint(files)
+                    if other in numbers and not temporary[other].isdisjoint(files)
                 ),
                 left=dag.needrun(job),
             )

@@ -1,7 +1,8 @@
 """How a training starts and how it goes on: one process or torchrun's ranks, and preempted jobs wait again.
 
-A training that is asked to stop (SIGTERM, from Slurm or from a user) saves and ends with status 75. In a
-Slurm job that nobody cancelled - a time limit that comes near, a preemption - the job then puts itself back
+A training that is asked to stop (SIGTERM, from Slurm or from a user) saves and ends with status 75; one that
+Ctrl-C stops (SIGINT, which a terminal sends to every process of the run) saves and is simply interrupted. In
+a Slurm job that nobody cancelled - a time limit that comes near, a preemption - the job then puts itself back
 into the queue under its own id: Snakemake sees it wait and run again, counts no failure, and the training
 continues from its checkpoint. A cancelled job stays away: that is a failure like any other, which Snakemake
 retries.
@@ -33,8 +34,8 @@ def launch(train: Callable[[], Any], script: str, *, nodes: int, gpus: int) -> N
 
     script: the file that runs, which each rank runs again; it calls `launch` with the same arguments and then
     finds itself a rank. nodes: of this Slurm job. gpus: on all nodes together; a rank each, and one rank a
-    node where there is none. Raises RuntimeError where ranks failed, SystemExit(75) after a preemption, and
-    ValueError for nodes without Slurm.
+    node where there is none. Raises RuntimeError where ranks failed, SystemExit(75) after a preemption,
+    KeyboardInterrupt after Ctrl-C, and ValueError for nodes without Slurm.
     """
     ranks = max(1, gpus // nodes)
     if is_rank():
@@ -80,8 +81,11 @@ def _run_ranks(script: str, nodes: int, ranks: int) -> None:
     command = torchrun(script, nodes, ranks, job)
     print(" ".join(command), file=sys.stderr)
     # The ranks are asked to stop by the same signal: wait for them to save.
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda *_: None)
+    asked: list[int] = []
+    former = {
+        number: signal.signal(number, lambda number, _: asked.append(number))
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    }
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -91,8 +95,13 @@ def _run_ranks(script: str, nodes: int, ranks: int) -> None:
     for chunk in iter(lambda: process.stdout.read1(65536), b""):
         sys.stderr.write(chunk.decode("utf-8", "backslashreplace"))
     status = process.wait()
-    if status and marker.exists():
-        marker.unlink()
+    for number, handler in former.items():
+        signal.signal(number, handler)
+    preempted = marker.exists()
+    marker.unlink(missing_ok=True)
+    if status and signal.SIGINT in asked:
+        raise KeyboardInterrupt
+    if status and preempted:
         raise SystemExit(PREEMPTED)
     if status:
         raise RuntimeError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from job import running
 
 with running(snakemake) as job:
-    from spd.datasets.checks import check, require_listed
+    from spd.datasets.checks import TOO_FEW, check, require_listed
     from spd.datasets.examine import read_examined
     from spd.datasets.manifest import write
     from spd.datasets.options import DatasetOptions
@@ -27,6 +27,9 @@ with running(snakemake) as job:
         job.say(f"{len(report.accepted)} accepted problems, see {snakemake.output.checks}")
     if report.warnings:
         job.say(f"{len(report.warnings)} warnings, see {snakemake.output.checks}")
+    for finding in report.warnings:
+        if finding.kind == TOO_FEW:  # a table lacks it, which no one shall learn from the table
+            job.say(str(finding))
     Path(snakemake.output.checks).write_text(report.text() + "\n", encoding="utf-8")
     write(manifest, snakemake.output.csv)
     counts = manifest.counts().drop(columns="object").sum()

@@ -51,6 +51,8 @@ with running(snakemake) as job:
         beside={record: beside(record) for record in records},
     )
     job.say(f"{done.created} runs created, {done.replaced} replaced, {done.unchanged} unchanged")
+    if done.moved:
+        job.say(f"the store was moved: {done.moved} addresses of artefacts and models follow it")
     cells = [view for name, view in done.views.items() if name.endswith(" 1cls")]
     write_json(
         snakemake.output.synced,

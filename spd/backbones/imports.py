@@ -15,9 +15,7 @@ from torch import Tensor
 from spd.backbones.architectures import build
 from spd.backbones.checkpoints import read_state_dict
 from spd.backbones.files import check_keys, classifier_keys, export, load, save
-from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD, BackboneOptions
-
-LITE0 = "timm:tf_efficientnet_lite0"
+from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD, LITE0, BackboneOptions
 
 # Where each repository's checkpoint keeps the backbone, first match taken; the commit is the one whose
 # model file was read.
@@ -75,7 +73,7 @@ def import_backbone(
     mean, std = _NORMALISATION.get(options.source, (IMAGENET_MEAN, IMAGENET_STD))
     about = {"source": options.source, "mean": options.mean or mean, "std": options.std or std}
     about |= provenance or {}
-    architecture = LITE0 if options.source == "lite0" else options.architecture
+    architecture = options.network
 
     if options.source == "file":
         model, metadata = load(options.checkpoint)

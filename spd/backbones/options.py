@@ -1,5 +1,6 @@
 """Options of a backbone that was not pre-trained here."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -18,6 +19,20 @@ Source = Literal[
     "solo-learn",
     "lightly",
 ]
+
+LITE0 = "timm:tf_efficientnet_lite0"
+"""EfficientNet-Lite0, of which source `lite0` has the weights."""
+RESNETS = r"(resnet(10|18|34|50|101)|wide_resnet50_2)(_w\d+)?"
+RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+LITE0_STAGES = ("blocks.0", "blocks.1", "blocks.2", "blocks.4", "blocks.6")
+
+
+def known_stages(architecture: str) -> tuple[str, ...] | None:
+    """Stages of an architecture that need no network to be told, first to last; None for all others."""
+    if re.fullmatch(RESNETS, architecture):
+        return RESNET_STAGES
+    return LITE0_STAGES if architecture == LITE0 else None
+
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -48,6 +63,11 @@ class BackboneOptions(Options):
     """Stages whose feature maps are kept: `layer1` ... `layer4` of a ResNet; of a timm model the names that
     it gives its stages (`blocks.2`); an unknown name is answered with the list."""
 
+    @property
+    def network(self) -> str:
+        """The architecture that the source has, `file` left aside, whose file says it."""
+        return LITE0 if self.source == "lite0" else self.architecture
+
     @model_validator(mode="after")
     def _checkpoint_where_needed(self) -> "BackboneOptions":
         if self.source in ("random", "lite0"):
@@ -57,9 +77,8 @@ class BackboneOptions(Options):
                 )
         elif self.checkpoint is None:
             raise ValueError(f"source {self.source!r} needs the key checkpoint: the path of the weights")
-        lite0 = "timm:tf_efficientnet_lite0"
-        if self.source == "lite0" and "architecture" in self.model_fields_set and self.architecture != lite0:
-            raise ValueError(f"source 'lite0' is always {lite0!r}; remove the key architecture")
+        if self.source == "lite0" and "architecture" in self.model_fields_set and self.architecture != LITE0:
+            raise ValueError(f"source 'lite0' is always {LITE0!r}; remove the key architecture")
         if self.source == "timm" and not self.architecture.startswith("timm:"):
             raise ValueError(f"source 'timm' needs architecture 'timm:<name>', not {self.architecture!r}")
         if self.source == "torchvision" and self.architecture.startswith("timm:"):

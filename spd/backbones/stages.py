@@ -9,8 +9,7 @@ from torchvision.models import SwinTransformer
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from spd.backbones.architectures import is_resnet
-
-_RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+from spd.backbones.options import RESNET_STAGES
 
 
 def stage_names(model: nn.Module) -> tuple[str, ...]:
@@ -23,7 +22,7 @@ def stage_names(model: nn.Module) -> tuple[str, ...]:
     Raises ValueError for a timm model that gives no intermediate maps.
     """
     if is_resnet(model):
-        return _RESNET_STAGES
+        return RESNET_STAGES
     if _is_torchvisions(model):
         places = (place for place in ("features", "trunk_output", "encoder.layers") if _has(model, place))
         place = next(places, "")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from spd.datasets.examine import MISSING, Examined, ImageFile, examine, objects_in_both_splits
-from spd.datasets.manifest import Manifest, Row
+from spd.datasets.manifest import FEWEST, Manifest, Row
 
 NEAR_DUPLICATE = 0.5  # correlation
 PAIRS_LISTED = 20  # per object, strongest first
@@ -148,7 +148,8 @@ def check(
     the image's; `empty mask` of an anomaly; `marked normal` (a mask with anomalous pixels on a normal image);
     `exact duplicate` (the same bytes in train and test, or labelled both normal and anomalous).
     Warnings: `unused` (files that the reader found no use for, `meta["unused"]`); `no mask` (an anomaly
-    without one, though others of its object have one: the object's segmentation is then not measured); `near
+    without one, though others of its object have one: the object's segmentation is then not measured); `too
+    few images` (an object that 1-class tables are made without); `near
     duplicates` (how many pairs of an object lie across train and test), followed by the 20 strongest as `near
     duplicate`; by 3 where more than half of the test images are concerned, which aligned parts that look
     alike cause.
@@ -172,6 +173,7 @@ def check(
         for path in manifest.meta.get("unused", ())
     ]
     warnings += _missing_masks(rows)
+    warnings += _too_few_images(manifest)
     warnings += [
         pair
         for name in sorted(objects_in_both_splits(manifest))
@@ -224,6 +226,22 @@ def _missing_masks(rows: Sequence[Row]) -> list[Finding]:
         for r in rows
         if r.label == "anomaly" and not r.mask and r.object in with_mask
     ]
+
+
+TOO_FEW = "too few images"
+
+
+def _too_few_images(manifest: Manifest) -> list[Finding]:
+    """Objects that no 1-class detector can be fitted to or measured on."""
+    if manifest.meta.get("setup") != "1cls" or manifest.meta.get("reader") == "class_folders":
+        return []  # a corpus is trained on as a whole
+    findings = []
+    for row in manifest.counts().itertuples(index=False):
+        train, test = row.train_normal + row.train_anomaly, row.test_normal + row.test_anomaly
+        if train < FEWEST or not test:
+            detail = f"{train} to train on and {test} to test; 1-class tables need {FEWEST} and 1"
+            findings.append(Finding(TOO_FEW, row.object, (), f"{detail}, and are made without it"))
+    return findings
 
 
 def _near_duplicates(

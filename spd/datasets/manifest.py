@@ -19,6 +19,8 @@ SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 LONGEST_PATH = 1024  # characters; file systems take 4,096 bytes
+FEWEST = 2
+"""Training images of an object that a 1-class detector needs: of one alone nothing varies."""
 SETUPS = ("1cls", "2cls_highshot", "2cls_fewshot")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spd.datasets.manifest import FEWEST
 from spd.detectors.options import default_stages
 
 
@@ -46,8 +47,8 @@ def check_features(
         raise ValueError(
             f"{detector}: no training images; the manifest needs rows with split=train, label=normal"
         )
-    if training and n < 2:
-        raise ValueError(f"{detector}: one training image ({_name(names, 0)}); at least 2 are needed")
+    if training and n < FEWEST:
+        raise ValueError(f"{detector}: one training image ({_name(names, 0)}); at least {FEWEST} are needed")
     return n
 
 

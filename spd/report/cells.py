@@ -79,6 +79,8 @@ class ImageScores(_Read):
 class ObjectResult(_Read):
     """Metrics of one object; a task is None where it is not scored (no masks, another detector)."""
 
+    scored: bool = True
+    """False for an object that had too few images: nothing of it is measured, and there are no maps."""
     n_train: int = Field(ge=0)
     n_test_normal: int = Field(ge=0)
     n_test_anomaly: int = Field(ge=0)

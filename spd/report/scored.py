@@ -68,12 +68,13 @@ class ObjectImages(NamedTuple):
 
 
 def views(scored: Iterable[Scored]) -> dict[View, dict[str, list[Scored]]]:
-    """View -> object -> its runs, one a pre-training (the first seed given), all in the order given."""
+    """View -> object -> its runs, one a pre-training (the first seed given), all in the order given; without
+    objects that had too few images."""
     found: dict[View, dict[str, list[Scored]]] = {}
     for one in scored:
         cell = one.cell
         view = View(cell.dataset, cell.setup, cell.detector, cell.profile)
-        for name in cell.objects:
+        for name in (name for name, result in cell.objects.items() if result.scored):
             runs = found.setdefault(view, {}).setdefault(name, [])
             if cell.pretraining.name not in {run.cell.pretraining.name for run in runs}:
                 runs.append(one)

@@ -5,7 +5,9 @@ import timm
 import torch
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from spd.backbones import architectures
 from spd.backbones.architectures import build
+from spd.backbones.options import LITE0, known_stages
 from spd.backbones.stages import StageNetwork, stage_names
 
 
@@ -26,6 +28,13 @@ def test_resnet_maps_are_those_of_torchvisions_extractor():
         assert torch.equal(maps, want[stage])
     assert got["layer1"].shape == (2, 16, 16, 16) and got["layer3"].shape == (2, 64, 4, 4)
     assert not [name for name, _ in network.named_modules() if "layer4" in name]
+
+
+@pytest.mark.parametrize("name", [*architectures._LAYERS, "wide_resnet50_2_w16", LITE0])
+def test_stages_known_without_torch_are_those_of_the_network(name):
+    with torch.device("meta"):
+        assert known_stages(name) == stage_names(build(name))
+    assert known_stages(f"{name}x") is None
 
 
 def test_lite0_maps_are_those_of_timms_features_only():

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import shutil
 
@@ -75,6 +76,27 @@ def spoilt(mvtec_folder, images):
     shutil.copy(gear / "train/good/000.png", gear / "test/good/000.png")
     (gear / "test/good/001.png").write_bytes(b"<html>")
     return run(mvtec.read(mvtec_folder))
+
+
+def test_an_object_of_one_training_image_is_named_where_1_class_detectors_need_two(mvtec_folder):
+    whole = mvtec.read(mvtec_folder)
+    rows = whole.rows
+    train, test = rows["split"] == "train", rows["split"] == "test"
+    first = rows[train].index[0]
+
+    def found(manifest):
+        return [(f.object, f.detail) for f in run(manifest).warnings if f.kind == "too few images"]
+
+    one = whole.where(test | (rows.index == first))
+    assert found(whole) == []
+    (name, detail), *others = found(one)
+    assert name == rows["object"][first]
+    assert detail.startswith(f"1 to train on and {sum(test & (rows['object'] == name))} to test")
+    assert {detail.split()[0] for _, detail in others} <= {"0"}
+    assert all(detail.split(" and ")[1].startswith("0 to test") for _, detail in found(whole.where(train)))
+    assert len(found(whole.where(train))) == len(whole.objects)
+    for meta in ({"setup": "2cls_highshot"}, {"reader": "class_folders"}):
+        assert found(dataclasses.replace(one, meta={**one.meta, **meta})) == []
 
 
 def test_a_known_problem_is_accepted_by_its_path(mvtec_folder, images):

@@ -17,8 +17,8 @@ def resumed(worker, tmp_path_factory):
 )
 @pytest.mark.parametrize("end", ["killed", "terminated"])
 def test_bitwise(resumed, case, end):
-    # killed: SIGKILL two steps after the last save; terminated: SIGTERM (moco: SIGUSR1), saved and exited
-    # with its own status
+    # killed: SIGKILL two steps after the last save; terminated: SIGTERM (moco: SIGUSR1, simclr:
+    # SIGINT), saved and exited with its own status
     for name in ("backbone.safetensors", "history.jsonl"):
         straight = (resumed / case / "straight" / name).read_bytes()
         assert (resumed / case / end / name).read_bytes() == straight

@@ -33,6 +33,9 @@ RESUMED = [
     ("simsiam", "xent"),
     ("moco", "together"),
 ]
+ASKED_BY = {"moco": signal.SIGUSR1, "simclr": signal.SIGINT}
+"""The signal that has a method's run save and end, where it is not SIGTERM."""
+INTERRUPTED = 130
 RANKED = [
     *((method, spd) for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
     # the fewest collectives
@@ -97,6 +100,8 @@ def in_a_child(work):
             os._exit(0)
         except SystemExit as leave:
             os._exit(leave.code)
+        except KeyboardInterrupt:
+            os._exit(INTERRUPTED)
         finally:
             os._exit(1)
     return os.waitpid(child, 0)[1]
@@ -118,14 +123,15 @@ def resume(folder):
             small_runs.train(folder, recipe, spd=SPD[spd])
 
         def be_terminated(folder=terminated, method=method, spd=spd):
-            die_before(2, signal.SIGUSR1 if method == "moco" else signal.SIGTERM)
+            die_before(2, ASKED_BY.get(method, signal.SIGTERM))
             small_runs.train(folder, recipe_of(method), spd=SPD[spd])
 
         status = in_a_child(be_killed)
         assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
         assert torch.load(killed / "checkpoint.pt", weights_only=True)["step"] == 2
         status = in_a_child(be_terminated)
-        assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == pretrain.PREEMPTED, status
+        left = INTERRUPTED if ASKED_BY.get(method) == signal.SIGINT else pretrain.PREEMPTED
+        assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == left, status
         assert torch.load(terminated / "checkpoint.pt", weights_only=True)["step"] == 3
         torch.manual_seed(99)  # a resumed run must not depend on what the process did before
         small_runs.train(killed, recipe, spd=SPD[spd])

@@ -34,6 +34,13 @@ def test_views_hold_the_first_seed_of_each_pretraining(cells, cell_content):
     assert seeds == {"x": [("sup", 3)], "y": [("sup", 3), ("sup_spd", 3)]}
 
 
+def test_an_object_with_too_few_images_is_not_shown(cells, cell_content):
+    metrics = {"x": {"AU-ROC": 0.5}, "y": None}
+    found = cells(cell_content("sup", classification=metrics, more={"y": {"scored": False}}))
+    (objects,) = views(Scored(cell, None, None) for cell in found).values()
+    assert list(objects) == ["x"]
+
+
 def test_labels_name_the_backbone_only_where_it_differs(cells, cell_content):
     one = cell_content("a", classification={"x": {}})
     two = cell_content("b", spd="spd", classification={"x": {}})

@@ -302,6 +302,18 @@ def test_an_object_of_one_class_takes_no_part_in_the_redrawing(cells, scored_pai
     assert mean.delta_ci_low < mean.delta < mean.delta_ci_high
 
 
+def test_an_object_with_too_few_images_takes_no_part_and_the_mean_says_so(cells, scored_pair, options):
+    contents = [scored_pair("sup", "none", 0.5), scored_pair("sup_spd", "spd", 1.0)]
+    nothing = {"scored": False, "classification": None, "image_scores": None, "notes": ["Not scored: 1"]}
+    for content in contents:
+        content["objects"]["b"] |= nothing
+    frame = tidy(cells(*contents), "t", options())
+    mean = row(frame, spd="spd", object="mean", metric="AU-PR")
+    assert mean.note.startswith("Mean over 1 of 2 objects; undefined: b.")
+    assert resampled(mean.note) == "images"
+    assert mean.value == row(frame, spd="spd", object="a", metric="AU-PR").value
+
+
 def test_sides_scored_on_different_images_are_refused(cells, scored_pair, options):
     other = [True] * 20 + [False] * 20
     contents = [scored_pair("sup", "none", 0.5), scored_pair("sup_spd", "spd", 1.0, other)]

@@ -385,7 +385,7 @@ def refused(workspace, tools):
 
 def test_what_the_cluster_lacks_is_listed_before_anything_is_submitted(cases):
     status, run, queue = cases("refused")
-    said = run.said().partition("Nothing was submitted")[2]
+    said = run.said().partition("Nothing was started")[2]
     assert status != 0 and run.jobs() == [] and str(run.folder) not in queue.split()
     assert re.search(r"detect(, \w+)*: Invalid partition.*-p nowhere", said, re.IGNORECASE)
     assert re.search(r"pretrain: Requested node configuration is not available.*--gpus=a100:3", said)

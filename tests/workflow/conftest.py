@@ -34,12 +34,12 @@ class Workspace:
     """A folder in which Snakemake runs this repository's workflow."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.snakefile = folder, REPOSITORY / "Snakefile"
 
     def snakemake(self, *arguments, config=None, preset="tiny", environment=None):
         """A finished run of Snakemake; `config` is the user's own file, the overlay of one folder if None."""
         (self.folder / "mine.yaml").write_text(yaml.safe_dump(_overlay() if config is None else config))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
         command += ["--directory", str(self.folder), "--cores", "2", *arguments]
         command += ["--configfile", "mine.yaml", "--config", f"preset={preset}"]
         base = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}

@@ -94,9 +94,7 @@ def test_unset_variable_in_a_path_stops_before_any_job_without_a_traceback(works
     output = done.stdout + done.stderr
     assert done.returncode != 0
     key = "root" if place == "root" else "archive.file"
-    assert re.search(
-        rf"config: datasets\.mine\.{key}: .*variable NOT_SET is not set; export NOT_SET=", output
-    )
+    assert re.search(rf"datasets\.mine\.{key}: .*variable NOT_SET is not set; export NOT_SET=", output)
     assert "Traceback" not in output
     assert not (workspace.folder / "results").exists()
 

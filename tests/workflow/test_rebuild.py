@@ -69,6 +69,17 @@ def test_nothing_changed_nothing_runs(built):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_a_project_that_was_copied_elsewhere_makes_no_table_anew(copied, repository):
+    for name in ("Snakefile", "config.yaml", "rules", "workflow_scripts", "spd"):
+        copy = shutil.copy2 if (repository / name).is_file() else shutil.copytree
+        copy(repository / name, copied.folder / name)
+    copied.snakefile = copied.folder / "Snakefile"
+    here = {"PYTHONPATH": str(copied.folder)}
+    assert "Nothing to be done" in copied.plan("tables", "site", environment=here)
+    # MLflow's addresses are absolute, and follow: spd/tracking_place.py
+    assert copied.planned(environment=here) == {"mlflow_sync": 1}
+
+
 def test_other_gpus_retrain_nothing(built, overlay, jobs):
     own = {"simsiam": {"gpus": 2}, "simsiam_spd": {"gpus": 1, "nodes": 2}}
     planned = jobs(built.plan(config=overlay(compute__gpus=1, compute__trainings=own)))

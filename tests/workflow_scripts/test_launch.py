@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,51 @@ def test_two_gpus_are_two_ranks_of_one_script(tmp_path, end, status, says):
     assert done.stdout == says
     assert {path.name for path in tmp_path.glob("rank*")} == {"rank0 of 2", "rank1 of 2"}
     assert ("no such batch" in done.stderr) == (status == 1)
+
+
+INTERRUPTED = """
+    import os, signal, sys, time
+    sys.path.insert(0, {scripts!r})
+    from launch import launch, queued_again_when_preempted
+    asked = []
+    def train():
+        signal.signal(signal.SIGINT, lambda *_: asked.append(1))  # as spd.pretrain: finish the step, save
+        open(f"{folder}/rank{{os.environ['RANK']}}", "w").close()
+        while not asked:
+            time.sleep(0.01)
+        time.sleep(1)
+        open(f"{folder}/saved{{os.environ['RANK']}}", "w").close()
+        raise SystemExit({status})
+    try:
+        with queued_again_when_preempted():
+            launch(train, sys.argv[0], nodes=1, gpus=2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(
+    "status", [75, 130]
+)  # a rank that learnt of it from the other, and one that was asked
+def test_ctrl_c_lets_every_rank_save_and_is_no_failure(tmp_path, status):
+    command(tmp_path, "scontrol", "")
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent(INTERRUPTED.format(scripts=str(SCRIPTS), folder=str(tmp_path), status=status))
+    )
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT", sys.executable, script],
+        env=with_commands(tmp_path, SLURM_JOB_ID="33"),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while len(list(tmp_path.glob("rank*"))) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said.decode()
+    assert {path.name for path in tmp_path.glob("saved*")} == {"saved0", "saved1"}
+    assert calls(tmp_path) == [], "whoever presses Ctrl-C in a Slurm session wants no job queued again"
 
 
 def test_two_nodes_meet_on_the_first_by_one_srun():

@@ -1,0 +1,101 @@
+"""What can be known before the first job is said before it, all of it at once."""
+
+import json
+
+from spd import batches, preflight
+from spd.backbones.options import known_stages
+from spd.config_fit import network, unfit
+from spd.records import read_json
+
+CHECKED = os.environ.get("SPD_PREFLIGHT") != "no"
+
+GIVEN = {  # file that only you can put there -> the key that names it
+    **{
+        file: f"datasets.{name}.archive.file"
+        for name, file in ARCHIVES.items()
+        if file not in DOWNLOADS and not file.startswith("data/demo/")
+    },
+    **{
+        file: f"pretrainings.{name}.source.checkpoint"
+        for name in ELSEWHERE
+        if (file := experiment.pretrainings[name].source.checkpoint) is not None and file not in DOWNLOADS
+    },
+}
+ABSENT = [file for file in [*GIVEN, *map(str, ROOTS.values())] if CHECKED and not Path(file).exists()]
+
+
+def folders_missing(names):
+    """Your own folders among these data sets that are not there or not as their reader wants them."""
+    mine = [name for name in names if name in ROOTS and "$" not in str(ROOTS[name])]
+    return preflight.folders({name: experiment.datasets[name] for name in mine}, {n: ROOTS[n] for n in mine})
+
+
+def batches_of(names):
+    """(batch, held_out) of these trainings, which their corpus must be large enough for."""
+    recipes = {name: experiment.recipes[experiment.pretrainings[name].recipe] for name in names}
+    return {name: (recipe.batch, recipe.held_out) for name, recipe in recipes.items()}
+
+
+def check_config():
+    """Stops where the configuration alone says that jobs would fail, and says then what else is missing."""
+    problems = [*UNSET, *(unfit(experiment, used_trainings()) if CHECKED else [])]
+    if not problems:
+        return
+    used = used_datasets()
+    archives = [ARCHIVES[name] for name in used if name in ARCHIVES]
+    weights = [experiment.pretrainings[name].source for name in used_pretrainings() if name in ELSEWHERE]
+    files = [*archives, *(source.checkpoint for source in weights)]
+    problems += preflight.given({file: GIVEN[file] for file in files if file in GIVEN})
+    raise WorkflowError(preflight.message([*problems, *folders_missing(used)]))
+
+
+def check_before_start():
+    """Stops before the first job with everything that this run's jobs need and do not have."""
+    if not CHECKED:
+        return
+    jobs = list(workflow.dag.needrun_jobs())
+    needed = {}
+    for job in jobs:
+        needed.setdefault(job.rule.name, []).append(job.wildcards)
+    to_fetch = [at.archive for at in needed.get("download", [])]
+    to_unpack = [ARCHIVES[dataset_at(at.folder)] for at in needed.get("unpack", [])]
+    problems = [
+        *preflight.given({at.file: GIVEN[at.file] for at in needed.get("absent", []) if at.file in GIVEN}),
+        *preflight.archives(DOWNLOADS[file] for file in to_fetch),
+        *preflight.fetched(file for file in to_unpack if file in DOWNLOADS and file not in to_fetch),
+        *folders_missing(list(dict.fromkeys(at.dataset for at in needed.get("examine", [])))),
+    ]
+    made = Path(manifest(experiment.corpus.dataset, "1cls")).with_suffix(".json")
+    if made.exists() and experiment.corpus.dataset not in [at.dataset for at in needed.get("manifest", [])]:
+        trained = dict.fromkeys(at.pretraining for at in needed.get("pretrain", []))
+        problems += batches.too_large(batches_of(trained), read_json(made)["counts"])
+    problems += preflight.networks(foreign(needed))
+    problems += preflight.room(bytes_to_write(jobs), Path(RESULTS))
+    if workflow.non_local_exec:
+        problems += missing_on_the_cluster(jobs)
+    if problems:
+        raise WorkflowError(preflight.message(problems))
+
+
+def foreign(needed):
+    """Networks of these jobs that only torchvision or timm knows (spd.backbones.lookup.Asked)."""
+    rules = ("pretrain", "import_backbone", "features", "finetune_fewshot", "finetune_highshot")
+    names = dict.fromkeys(at.pretraining for rule in rules for at in needed.get(rule, []))
+    asked = {}
+    for name in names:
+        architecture, key, stages = network(experiment, name)
+        if architecture is not None and known_stages(architecture) is None:
+            asked[key] = (key, architecture, stages, name in TRAINED)
+    return list(asked.values())
+
+
+def bytes_to_write(jobs):
+    """Of archives, corpus, image caches and maps: what stays, and can be counted before anything is there."""
+    from spd.disk import counted, published
+    from spd.planning.files import Files
+
+    files = Files(experiment, counted(Path(RESULTS) / "manifests", published(experiment)))
+    return sum(files.kept(job.rule.name, job.wildcards_dict) for job in jobs)
+
+
+check_config()
