@@ -135,7 +135,8 @@ def check_keys(state: Mapping[str, Tensor], architecture: str, *, where: str) ->
         differences = [one if one.isprintable() else repr(one) for one in differences]
         differences = [f"{one:.200}" for one in differences]
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
-        held = f"{len(state)} tensors with keys like {examples(state)}" if state else "no tensors"
+        telling = {key: value for key, value in state.items() if key not in want} or state
+        held = f"{len(state)} tensors with keys like {examples(telling)}" if state else "no tensors"
         raise ValueError(
             f"{where}: holds {held}; not the weights of {architecture}: {'; '.join(differences[:5])}{more}"
         )

@@ -129,7 +129,7 @@ def test_what_was_resampled_is_said(tmp_path):
 def test_files_of_another_network_are_refused_as_such(tmp_path, architecture, says):
     torch.save({"encoder.x": torch.ones(2), "pos_embed": torch.ones(3)}, tmp_path / "c.pth")
     options = BackboneOptions(source="timm", architecture=architecture, checkpoint=str(tmp_path / "c.pth"))
-    with pytest.raises(ValueError, match=rf"holds 2 tensors with keys like encoder\.x, pos_embed; .*{says}"):
+    with pytest.raises(ValueError, match=rf"holds 2 tensors with keys like encoder\.x.*; not .*{says}"):
         import_backbone(options, tmp_path / "b")
 
 
