@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from spd import disk
 from spd.config import Config
+from spd.datasets.options import located
 from spd.disk import IMAGENET, Counts, Images
 from spd.images.options import GeometryOptions
 
@@ -74,4 +75,4 @@ class Files:
         """Size of a published file, 0 where it is not stated."""
         entries = [data.archive for data in self.experiment.datasets.values() if data.archive is not None]
         entries += self.experiment.weights.values()
-        return next((entry.bytes or 0 for entry in entries if entry.file == file), 0)
+        return next((entry.bytes or 0 for entry in entries if located(entry.file) == located(file)), 0)
