@@ -160,6 +160,12 @@ def names(datasets, pretrainings):
     return asdict(Names.of(experiment, datasets, pretrainings))
 
 
+def generated(datasets):
+    """What those of these data sets are called whose images this project draws itself."""
+    entries = [experiment.datasets[name] for name in datasets]
+    return [entry.name for entry in entries if entry.archive is not None and entry.archive.generated]
+
+
 def dataset_at(folder):
     return next(name for name, target in UNPACKED.items() if target == folder)
 

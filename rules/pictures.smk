@@ -18,6 +18,7 @@ rule claims:
         f"{RESULTS}/logs/tables/claims.log",
     params:
         preset=experiment.preset,
+        generated=generated(used_datasets()),
         code=stage_code("claims"),
     script:
         "../workflow_scripts/claims.py"
@@ -82,6 +83,7 @@ rule site:
         },
         backbones=list(PICTURED.values()),
         notices=rules.qualitative.params.notices,
+        generated=generated(used_datasets()),
         names=names(used_datasets(), used_pretrainings()),
         code=stage_code("site"),
     script:

@@ -54,6 +54,7 @@ for table_name, table in experiment.tables.items():
             table=table_name,
             options=table_options(table),
             names=names(table.datasets, table.rows),
+            generated=generated(table.datasets),
             code=stage_code("table"),
         script:
             "../workflow_scripts/table.py"

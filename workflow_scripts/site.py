@@ -35,6 +35,7 @@ with running(snakemake) as job:
         figures=Path(files.figures),
         notices=params.notices,
         names=names,
+        generated=params.generated,
     )
     page = write_site(sources, Path(snakemake.output.page).parent, preset=params.preset)
     job.say(f"open {page}")

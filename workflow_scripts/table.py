@@ -15,7 +15,8 @@ with running(snakemake):
     name = snakemake.params.table
     options = TableOptions(**snakemake.params.options)
     cells = read_cells(snakemake.input.cells, Names(**snakemake.params.names))
-    write_table(cells, name, options, Path(snakemake.output[0]).parent)
+    out, generated = Path(snakemake.output[0]).parent, snakemake.params.generated
+    write_table(cells, name, options, out, generated=generated)
     write_record(
         snakemake.output.record,
         key=f"table/{name}",

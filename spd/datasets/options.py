@@ -59,6 +59,11 @@ class ArchiveOptions(Options):
         files, size = (1_500_000, 250_000_000_000) if self.nested else (200_000, 50_000_000_000)
         return self.limits.max_files or files, self.limits.max_bytes or size
 
+    @property
+    def generated(self) -> bool:
+        """Whether this project draws the images itself (presets demo and tiny)."""
+        return self.file.startswith("data/demo/")
+
     @model_validator(mode="after")
     def _hash_with_url(self) -> "ArchiveOptions":
         if self.url is not None and self.sha256 is None:

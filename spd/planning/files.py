@@ -68,7 +68,7 @@ class Files:
             return sum(one.train for one in self.counts(name, "1cls").values())
         except ValueError:
             archive, demo = self.experiment.datasets[name].archive, self.experiment.demo_data
-            generated = archive is not None and archive.file.startswith("data/demo/")
+            generated = archive is not None and archive.generated
             return demo.classes * demo.images_per_class if generated else IMAGENET
 
     def archive_bytes(self, file: str) -> int:

@@ -19,7 +19,7 @@ from spd.report.arrange import means_sections, row_word, signed
 from spd.report.cells import Cell, read_cells
 from spd.report.document import Document
 from spd.report.figures import read_history
-from spd.report.footer import DEMO_BANNER, banner, facts, notes, rebuild_command
+from spd.report.footer import banner, facts, no_result, notes, rebuild_command
 from spd.report.options import TableOptions
 from spd.report.output import replace_file
 from spd.report.pictures import RULE, write_pictures
@@ -67,6 +67,8 @@ class Sources:
     """Licence notices of the data shown."""
     names: Names = field(default_factory=Names)
     """What the keys in cells and records are called."""
+    generated: Sequence[str] = ()
+    """Names of data sets whose images were generated."""
 
 
 class Value(NamedTuple):
@@ -102,14 +104,15 @@ def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
     that is no table.
     """
     out = Path(out)
-    tables = [_table(table, out, preset, sources.names) for table in sources.tables]
+    tables = [_table(table, out, preset, sources) for table in sources.tables]
+    datasets = [name for table in sources.tables for name in table.options.datasets]
     views = write_pictures(sources.scored, out / FOLDER)
     text = (
         _environment()
         .get_template("site.html.j2")
         .render(
             preset=preset,
-            banner="" if preset == "paper" else DEMO_BANNER,
+            banner="" if preset == "paper" else no_result(datasets, sources.generated),
             tables=tables,
             claims=_claims(sources.claims, out),
             overview=_overview(sources.overview, out),
@@ -147,15 +150,15 @@ _NUMBERS = (
 )
 
 
-def _table(table: TableFiles, out: Path, preset: str, names: Names) -> dict[str, Any]:
+def _table(table: TableFiles, out: Path, preset: str, sources: Sources) -> dict[str, Any]:
     frame = read_table(table.csv)
-    cells = selected(read_cells(table.cells, names), table.options)
+    cells = selected(read_cells(table.cells, sources.names), table.options)
     document = Document(
         table.name,
         table.options.title,
         table.options.caption,
         means_sections(frame, cells, table.options),
-        banner=banner(one_preset(cells), table.options),
+        banner=banner(one_preset(cells), table.options, sources.generated),
         notes=notes(frame, cells, table.options),
         facts=facts(table.name, preset, cells),
     )

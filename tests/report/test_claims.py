@@ -133,7 +133,9 @@ def test_files(fewshot, tmp_path):
     paths = write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="demo")
     assert {p.name for p in paths} == {f"claims.{s}" for s in ("csv", "md", "tex", "html")}
     text = (tmp_path / "claims.md").read_text()
-    assert "Not a result" in text
+    assert "Not a result" in text and "Generated" not in text
+    write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="demo", generated=["VisA"])
+    assert "Not a result. Generated images, a" in (tmp_path / "claims.md").read_text()
     assert pd.read_csv(tmp_path / "claims.csv")["published"].isna().all()
     write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="paper")
     text = (tmp_path / "claims.md").read_text()
