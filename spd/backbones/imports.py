@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spd.backbones.architectures import build
 from spd.backbones.checkpoints import read_checkpoint
+from spd.backbones.contents import contents
 from spd.backbones.files import check_keys, classifier_keys, examples, expected, export, load, save
 from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD, BackboneOptions
 from spd.backbones.prefixes import unwrapped, ways_to
@@ -88,7 +89,10 @@ def import_backbone(
 
     if options.source == "file":
         file = expand(options.checkpoint, "checkpoint")
-        model, metadata = load(file)
+        try:
+            model, metadata = load(file)
+        except ValueError as error:
+            raise ValueError(f"{file} is {what}" if (what := contents(file)) else str(error)) from None
         _require_finite(model.state_dict(), file)
         given = {"mean": options.mean or metadata.mean, "std": options.std or metadata.std}
         export(

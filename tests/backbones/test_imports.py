@@ -384,6 +384,12 @@ def test_a_backbone_file_comes_through_with_its_metadata(tmp_path):
     options = BackboneOptions(source="file", checkpoint=str(tmp_path / "a"))
     import_backbone(options, tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(ValueError, match="a is a Git LFS pointer"):
+        import_backbone(options, tmp_path / "b")
+    torch.save({"a": torch.ones(1)}, tmp_path / "a")
+    with pytest.raises(ValueError, match="a is not a safetensors file"):
+        import_backbone(options, tmp_path / "b")
 
 
 def test_lite0_maps_by_forward_order():
