@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from spd import backbone_hash
 from spd.datasets.fingerprint import folder_fingerprint
-from spd.datasets.options import expand as expand_path
+from spd.datasets.options import expand as expand_path, located
 from spd.kept import set_aside
 from spd.names import Names
 from spd.provenance import file_sha256, files_sha256
@@ -77,31 +77,49 @@ def used_datasets():
 UNSET = []  # a line for each variable of a path in use that the environment does not have
 
 
-def expanded(dataset, key, path):
-    """A path of the config with its environment variables; one that is needed but not set is noted."""
+def expanded(key, path, needed):
+    """A path of the config with ~ and its variables expanded; one that is needed but not set is noted."""
     try:
-        return expand_path(path, f"datasets.{dataset}.{key}")
+        return expand_path(path, key)
     except ValueError as error:
-        if dataset in used_datasets():
+        if needed:
             UNSET.append(str(error))
         return Path(path)
 
 
 ARCHIVES = {  # data set -> archive, for those that come as one
-    name: str(expanded(name, "archive.file", dataset.archive.file))
+    name: str(expanded(f"datasets.{name}.archive.file", dataset.archive.file, name in used_datasets()))
     for name, dataset in experiment.datasets.items()
     if dataset.archive is not None
 }
 ROOTS = {  # data set -> folder, for those that are the user's
-    name: expanded(name, "root", dataset.root)
+    name: expanded(f"datasets.{name}.root", dataset.root, name in used_datasets())
     for name, dataset in experiment.datasets.items()
     if dataset.root is not None
 }
+LISTS = {  # data set -> CSVs that list its images, for those that are the user's
+    name: [
+        root / expanded(f"datasets.{name}.csv.{setup}", csv, name in used_datasets())
+        for setup, csv in experiment.datasets[name].csv.items()
+    ]
+    for name, root in ROOTS.items()
+}
+CHECKPOINTS = {  # pre-training -> file of its weights, for those that are read from one
+    name: str(
+        expanded(
+            f"pretrainings.{name}.source.checkpoint",
+            experiment.pretrainings[name].source.checkpoint,
+            name in dict(used_backbones()),
+        )
+    )
+    for name in ELSEWHERE
+    if experiment.pretrainings[name].source.checkpoint is not None
+}
 DOWNLOADS = {  # file -> its entry, for everything that has an address
-    file: entry
+    file: entry.model_copy(update={"file": file})
     for file, entry in [
         *((file, experiment.datasets[name].archive) for name, file in ARCHIVES.items()),
-        *((entry.file, entry) for entry in experiment.weights.values()),
+        *((located(entry.file), entry) for entry in experiment.weights.values()),
     ]
     if entry.url is not None
 }
@@ -128,8 +146,7 @@ def folder_state(dataset):
     if dataset not in ROOTS:
         return None
     root = ROOTS[dataset]
-    csvs = [root / csv for csv in experiment.datasets[dataset].csv.values()]
-    return folder_fingerprint(root, csvs) if root.is_dir() else "absent"
+    return folder_fingerprint(root, LISTS[dataset]) if root.is_dir() else "absent"
 
 
 def read_by(dataset, setups):
@@ -146,6 +163,12 @@ def read_by(dataset, setups):
 def names(datasets, pretrainings):
     """What is shown for these keys (spd.names): a param of what shows results, and of nothing else."""
     return asdict(Names.of(experiment, datasets, pretrainings))
+
+
+def generated(datasets):
+    """What those of these data sets are called whose images this project draws itself."""
+    entries = [experiment.datasets[name] for name in datasets]
+    return [entry.name for entry in entries if entry.archive is not None and entry.archive.generated]
 
 
 def dataset_at(folder):
@@ -174,7 +197,8 @@ def parts(dataset):
 
 def published_sha256(checkpoint):
     """The hash that a published checkpoint must have, None for a file of the user's own."""
-    return next((entry.sha256 for entry in experiment.weights.values() if entry.file == checkpoint), None)
+    entries = experiment.weights.values()
+    return next((entry.sha256 for entry in entries if located(entry.file) == checkpoint), None)
 
 
 CORPUS_STATE = "SPD_CORPUS_STATE"  # a variable that jobs inherit
@@ -379,9 +403,8 @@ def records():
     made += [f"{RESULTS}/records/draws/{dataset}.json" for table in few for dataset in table.datasets]
     made += [f"{RESULTS}/records/corpus.json", f"{RESULTS}/records/views.json"] if trains() else []
     for name, seed in used_backbones():
-        source = experiment.pretrainings[name].source
-        if source is not None and source.checkpoint in DOWNLOADS:
-            made.append(f"{source.checkpoint}.verified")
+        if CHECKPOINTS.get(name) in DOWNLOADS:
+            made.append(f"{CHECKPOINTS[name]}.verified")
         made.append(f"{RESULTS}/records/backbones/{name}-seed{seed}.json")
     for table in experiment.tables.values():
         for cell in cell_paths(table):

@@ -18,6 +18,7 @@ rule claims:
     params:
         preset=experiment.preset,
         templates=TEMPLATES,
+        generated=generated(used_datasets()),
         code=stage_code("claims"),
     script:
         "../workflow_scripts/claims.py"
@@ -86,6 +87,7 @@ rule site:
         },
         backbones=list(PICTURED.values()),
         notices=rules.qualitative.params.notices,
+        generated=generated(used_datasets()),
         names=names(used_datasets(), used_pretrainings()),
         linear=linear_results(used_pretrainings()),
         templates=TEMPLATES,

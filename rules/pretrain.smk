@@ -105,7 +105,7 @@ rule views:
 rule import_backbone:
     """Weights from elsewhere become the same kind of file; nothing is unpickled."""
     input:
-        lambda wc: fetched(experiment.pretrainings[wc.pretraining].source.checkpoint) or [],
+        lambda wc: fetched(CHECKPOINTS.get(wc.pretraining)) or [],
     output:
         backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
         record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
@@ -117,7 +117,7 @@ rule import_backbone:
         source=lambda wc: experiment.pretrainings[wc.pretraining].source.model_dump(
             mode="json", exclude={"stages", "seed"}
         ),
-        sha256=lambda wc: published_sha256(experiment.pretrainings[wc.pretraining].source.checkpoint),
+        sha256=lambda wc: published_sha256(CHECKPOINTS.get(wc.pretraining)),
         code=stage_code("import_backbone"),
     script:
         "../workflow_scripts/import_backbone.py"

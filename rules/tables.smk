@@ -56,6 +56,7 @@ for table_name, table in experiment.tables.items():
             names=names(table.datasets, table.rows),
             linear=linear_results(table.rows),
             templates=TEMPLATES,
+            generated=generated(table.datasets),
             code=stage_code("table"),
         script:
             "../workflow_scripts/table.py"

@@ -9,13 +9,12 @@ name. What only says where or how safely a training runs does not count: device,
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from spd.config import Config
-from spd.datasets.options import DatasetOptions
+from spd.datasets.options import DatasetOptions, located
 
 DIGITS = 12
 READ_BY = {"reader", "csv", "defect_component", "objects", "seed"}
@@ -91,11 +90,12 @@ def _archive(data: DatasetOptions) -> Any:
 def _published(experiment: Config, checkpoint: str | None) -> Any:
     if checkpoint is None:
         return None
-    known = [entry.sha256 for entry in experiment.weights.values() if entry.file == checkpoint]
+    file = located(checkpoint)
+    known = [entry.sha256 for entry in experiment.weights.values() if located(entry.file) == file]
     return known[0] if known else _state(checkpoint)
 
 
 def _state(file: str) -> list[int] | None:
     """Size and time of a file of the user's own, without reading it; None where it is not there."""
-    path = Path(os.path.expandvars(file))
+    path = Path(located(file))
     return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else None

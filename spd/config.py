@@ -69,7 +69,8 @@ class ComputeOptions(Options):
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
     """How long before its time limit a training is told to save (Slurm only)."""
     scratch: str | None = None
-    """A folder on each node's own disk, such as `$TMPDIR`; a detector job copies its features there first."""
+    """A folder on each node's own disk, such as `$TMPDIR`; a detector job copies its features there first.
+    `~` and variables are the node's."""
     keep_features: bool = True
     """Keep extracted features after the last job that reads them; they are large at full size."""
     stale_code: Literal["rerun", "warn"] = "rerun"

@@ -76,9 +76,19 @@ def unknown(key: str, value: Any, kind: str, known: Iterable[str]) -> Iterator[s
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or '' where none comes near."""
-    found = difflib.get_close_matches(name, [str(n) for n in names], n=1, cutoff=0.5)
+    """` (did you mean 'x'?)`, or '' where none comes near.
+
+    A slip of the keyboard first, then another word for the same (`dimension` for `dim`, `learning_rate` for
+    `lr`), then what merely looks alike.
+    """
+    known, initials = [str(n) for n in names], "".join(part[:1] for part in name.split("_"))
+    other = [n for n in known if n == initials or (min(len(n), len(name)) > 2 and (n in name or name in n))]
+    found = next(filter(None, (_close(name, *of) for of in ((known, 0.8), (other, 0.0), (known, 0.6)))), [])
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _close(name: str, known: list[str], alike: float) -> list[str]:
+    return difflib.get_close_matches(name, known, n=1, cutoff=alike)
 
 
 def _table(content: Mapping[str, Any], at: str, table: Mapping[str, Any]) -> Iterator[str]:

@@ -93,7 +93,7 @@ def folders(datasets: Mapping[str, DatasetOptions], roots: Mapping[str, Path]) -
             if not any(next(folder.iterdir(), None) for folder in below.iterdir() if folder.is_dir()):
                 found.append(f"{key}: {below} holds no class folder with images; {_expected(entry)}")
         elif entry.reader == "split_csv":
-            absent = [csv for csv in entry.csv.values() if not (root / csv).is_file()]
+            absent = [csv for csv in entry.lists().values() if not (root / csv).is_file()]
             found += [f"{key}: {root / csv} is not there" for csv in absent]
         else:
             absent = [part for part in entry.objects or [] if not (root / part).is_dir()]

@@ -22,12 +22,14 @@ from spd import tracking_view
 from spd.history import PASSING
 from spd.names import Names
 from spd.records import read_json
+from spd.redaction import redact
 from spd.tracking_place import ARTIFACTS, relocate
 
 KEY = "spd.run_key"
 CONTENT = "spd.content"  # written last: a run without it was interrupted and is replaced
 LIVE = "spd.live"  # a training writes this run now; the sync completes it
 WRITING = "spd.writing"  # when a sync began to write this run, in seconds since 1970
+PATIENCE = 8  # seconds for a server to begin to answer: mlflow's own retries are silent for four minutes
 ABANDONED = 600  # seconds after which a run that another sync began is taken for interrupted
 BATCH = 1000  # MLflow's limit of metrics, params and tags in one call
 
@@ -96,6 +98,8 @@ def sync(
     would append to the old ones. A run that a training wrote live is completed, if its points are those of
     the history. Two syncs at once take turns by a file lock; two that share a server, but no folder, may both
     write a run, of which the one that ends later leaves one.
+
+    Raises ConnectionError for a server that does not answer.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,6 +107,8 @@ def sync(
     with _locked(folder / "sync.lock"):
         moved = 0 if tracking_uri else relocate(folder)
         client = connect(tracking_uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
+        if tracking_uri:
+            require_answer(client, tracking_uri)
         artifacts = None if tracking_uri else (folder / ARTIFACTS).resolve()
         done = _sync(client, records, preset, artifacts, names or Names(), beside or {}, progress)
         return replace(done, moved=moved)
@@ -386,6 +392,38 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def require_answer(client: Any, uri: str) -> None:
+    """Asks a tracking server (http or https) once, for at most `PATIENCE` seconds without a byte.
+
+    Any answer will do, a refusal too: whoever goes on hears it. Raises ConnectionError with the way out.
+    """
+    from mlflow.exceptions import MlflowException
+    from requests import exceptions
+
+    if not uri.startswith(("http://", "https://")):
+        return
+    # mlflow reads these at each request
+    once = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
+    before = {name: os.environ.get(name) for name in once}
+    os.environ |= once
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, exceptions.ConnectionError | exceptions.Timeout):
+            reason = redact(" ".join(str(cause).split()))[:200]
+            raise ConnectionError(
+                f"MLflow's server at {redact(uri)} does not answer ({reason}). Nothing is lost: results and "
+                "run records are on the disk. Start the server or mend MLFLOW_TRACKING_URI and ask for the "
+                "target mlflow_sync again; without that variable a local store is filled"
+            ) from None
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def connect(uri: str) -> Any:

@@ -18,7 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from spd.redaction import redact
-from spd.tracking import BATCH, CONTENT, KEY, LIVE, begin, connect, experiment, history_points, logged
+from spd.tracking import (
+    BATCH,
+    CONTENT,
+    KEY,
+    LIVE,
+    PATIENCE,
+    begin,
+    connect,
+    experiment,
+    history_points,
+    logged,
+)
 
 SECONDS = 5  # between two looks at the history
 GRACE = 30  # seconds for the last points when the training has ended
@@ -101,7 +112,7 @@ def _main(about: dict[str, str]) -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the training decides when to end
     # mlflow waits for minutes by default; the next look is in seconds.
-    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
     follower = Follower(os.environ["MLFLOW_TRACKING_URI"], **about)
     silent = False
     ended = False

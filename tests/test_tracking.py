@@ -1,8 +1,14 @@
+import contextlib
 import hashlib
+import http.server
 import json
 import multiprocessing
+import os
 import shutil
+import socket
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +45,75 @@ def runs(store, name):
 
 def sync(store, paths):
     return tracking.sync(paths, store, preset="tiny", progress=False)
+
+
+@pytest.fixture
+def listening():
+    """A socket that accepts connections, keeps them and never answers: `listening.accepted` of them."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(0.05)
+    over, kept = threading.Event(), []
+
+    def accept():
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                kept.append(server.accept()[0])
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    yield SimpleNamespace(port=server.getsockname()[1], accepted=kept)
+    over.set()
+    thread.join()
+    for connection in [server, *kept]:
+        connection.close()
+
+
+SAID_WITHIN = 20  # seconds
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_a_server_out_of_reach_is_said_after_one_question(kind, listening, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "PATIENCE", 1)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    port = listening.port
+    if kind == "closed":
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+    with pytest.raises(
+        ConnectionError, match=rf"server at http://\*\*\*@127\.0\.0\.1:{port} does not"
+    ) as error:
+        tracking.sync([], tmp_path, preset="tiny", tracking_uri=f"http://me:hidden@127.0.0.1:{port}")
+    assert "mlflow_sync again" in str(error.value) and "hidden" not in str(error.value)
+    assert len(listening.accepted) == (kind == "silent")
+    # the workflow's own requests are as patient as before
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+def test_one_question_is_over_in_time():
+    """Connecting may take as long as the first byte."""
+    assert 2 * tracking.PATIENCE <= SAID_WITHIN
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+def test_a_server_that_refuses_has_answered(status):
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(status)
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        try:
+            tracking.require_answer(tracking.connect(uri), uri)
+        finally:
+            server.shutdown()
 
 
 def test_twice_adds_nothing_and_a_change_replaces_one(store, tmp_path):

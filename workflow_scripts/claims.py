@@ -14,6 +14,7 @@ with running(snakemake):
         {Path(path).stem: read_table(path) for path in snakemake.input.tables},
         Path(snakemake.output[0]).parent,
         preset=snakemake.params.preset,
+        generated=snakemake.params.generated,
     )
     write_record(
         snakemake.output.record,

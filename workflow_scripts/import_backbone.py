@@ -7,15 +7,17 @@ from job import running
 with running(snakemake):
     from spd.backbones.imports import import_backbone
     from spd.backbones.options import BackboneOptions
+    from spd.datasets.options import expand
     from spd.provenance import code_version, file_sha256
     from spd.records import write_backbone_record
 
     name, seed = snakemake.wildcards.pretraining, int(snakemake.wildcards.seed)
     options, expected = BackboneOptions(**snakemake.params.source, seed=seed), snakemake.params.sha256
     # A file placed by hand is never downloaded, so this is where it is checked.
-    if expected is not None and (found := file_sha256(options.checkpoint)) != expected:
+    file = expand(options.checkpoint, f"pretrainings.{name}.source.checkpoint") if expected else None
+    if file is not None and (found := file_sha256(file)) != expected:
         raise ValueError(
-            f"{options.checkpoint}: its SHA-256 is {found}, expected {expected} (`weights` in config.yaml); "
+            f"{file}: its SHA-256 is {found}, expected {expected} (`weights` in config.yaml); "
             "delete the file and it is downloaded, or put the right one there"
         )
     code = code_version(Path(snakemake.scriptdir) / "import_backbone.py")

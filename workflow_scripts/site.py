@@ -43,6 +43,7 @@ with running(snakemake) as job:
         notices=params.notices,
         names=names,
         linear=params.linear,
+        generated=params.generated,
     )
     page = write_site(sources, Path(snakemake.output.page).parent, preset=params.preset)
     job.say(f"open {page}")

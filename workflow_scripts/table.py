@@ -16,10 +16,10 @@ with running(snakemake):
 
     name = snakemake.params.table
     options = TableOptions(**snakemake.params.options)
-    names = Names(**snakemake.params.names)
+    names, out = Names(**snakemake.params.names), Path(snakemake.output[0]).parent
     cells = read_cells(snakemake.input.cells, names, notes(snakemake.params.linear))
     data = let_through(snakemake.input.manifests, names)
-    write_table(cells, name, options, Path(snakemake.output[0]).parent, data=data)
+    write_table(cells, name, options, out, data=data, generated=snakemake.params.generated)
     write_record(
         snakemake.output.record,
         key=f"table/{name}",

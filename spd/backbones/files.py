@@ -112,8 +112,8 @@ def classifier_keys(architecture: str, state: Mapping[str, Tensor]) -> list[str]
 
 
 def check_keys(state: Mapping[str, Tensor], architecture: str, *, where: str) -> None:
-    """Raises ValueError if keys or shapes are not the architecture's (without classifier), naming the first
-    five."""
+    """Raises ValueError if keys or shapes are not the architecture's (without classifier), with keys that are
+    there and the first five that differ."""
     try:
         want = expected(architecture)
     except ValueError as error:
@@ -135,7 +135,20 @@ def check_keys(state: Mapping[str, Tensor], architecture: str, *, where: str) ->
         differences = [one if one.isprintable() else repr(one) for one in differences]
         differences = [f"{one:.200}" for one in differences]
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
-        raise ValueError(f"{where}: not the weights of {architecture}: {'; '.join(differences[:5])}{more}")
+        telling = {key: value for key, value in state.items() if key not in want} or state
+        held = f"{len(state)} tensors with keys like {examples(telling)}" if state else "no tensors"
+        raise ValueError(
+            f"{where}: holds {held}; not the weights of {architecture}: {'; '.join(differences[:5])}{more}"
+        )
+
+
+def examples(state: Mapping[str, Tensor]) -> str:
+    """A key of each of the first four parts of a state dict."""
+    first: dict[str, str] = {}
+    for key in state:
+        first.setdefault(key.partition(".")[0], key)
+    shown = ", ".join((key if key.isprintable() else repr(key))[:80] for key in list(first.values())[:4])
+    return f"{shown}, ..." if len(first) > 4 else shown
 
 
 def _read(path: Path | str) -> tuple[dict[str, Tensor], Metadata]:

@@ -4,7 +4,7 @@ SimCLR, solo-learn, lightly."""
 import hashlib
 import importlib.util
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,15 @@ import torch
 from torch import Tensor
 
 from spd.backbones.architectures import build
-from spd.backbones.checkpoints import read_state_dict
-from spd.backbones.files import check_keys, classifier_keys, export, load, save
+from spd.backbones.checkpoints import read_checkpoint
+from spd.backbones.contents import contents
+from spd.backbones.files import check_keys, classifier_keys, examples, expected, export, load, save
 from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD, LITE0, BackboneOptions
+from spd.backbones.prefixes import unwrapped, ways_to
+from spd.backbones.timm_filter import through_timm
+from spd.datasets.options import expand
+
+_COUNTER = "num_batches_tracked"
 
 # Where each repository's checkpoint keeps the backbone, first match taken; the commit is the one whose
 # model file was read.
@@ -52,11 +58,14 @@ class Report:
     """Name of a part (`fc`, `encoder_k`, `queue`) -> number of its tensors that were left out."""
     stubs: tuple[str, ...] = ()
     """Pickled classes that were not created."""
+    converted: tuple[str, ...] = ()
+    """What was changed: a prefix taken off, counters filled in, names or shapes converted."""
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} ({count})" for name, count in self.dropped.items()) or "nothing"
         stubs = f"; not unpickled: {', '.join(self.stubs)}" if self.stubs else ""
-        return f"{self.architecture}: {self.taken} tensors taken, dropped: {parts}{stubs}"
+        converted = f"; {'; '.join(self.converted)}" if self.converted else ""
+        return f"{self.architecture}: {self.taken} tensors taken, dropped: {parts}{converted}{stubs}"
 
 
 def import_backbone(
@@ -65,10 +74,12 @@ def import_backbone(
     """Writes a backbone file, atomically, from `options`' source; its metadata say source, checkpoint's
     SHA-256 and what was dropped, and `provenance` (any JSON).
 
-    Every tensor of the architecture must be there in its shape, and every tensor beside a classifier, a
-    known projection head inside the encoder and the parts outside the encoder must be the architecture's.
-    Raises ValueError naming the file and the first five keys that differ, and for files that only
-    unpickling could read.
+    What torch's own strict loading takes is taken, the prefixes of wrappers (`spd.backbones.prefixes`) taken
+    off, and timm's own conversion applied where the keys are not the architecture's. Every tensor of the
+    architecture must then be there in its shape, and every tensor beside a classifier, a known projection
+    head inside the encoder and the parts outside the encoder must be the architecture's.
+    Raises ValueError that says what the file holds and the first five keys that differ, and for files that
+    only unpickling could read.
     """
     mean, std = _NORMALISATION.get(options.source, (IMAGENET_MEAN, IMAGENET_STD))
     about = {"source": options.source, "mean": options.mean or mean, "std": options.std or std}
@@ -76,8 +87,12 @@ def import_backbone(
     architecture = options.network
 
     if options.source == "file":
-        model, metadata = load(options.checkpoint)
-        _require_finite(model.state_dict(), options.checkpoint)
+        file = expand(options.checkpoint, "checkpoint")
+        try:
+            model, metadata = load(file)
+        except ValueError as error:
+            raise ValueError(f"{file} is {what}" if (what := contents(file)) else str(error)) from None
+        _require_finite(model.state_dict(), file)
         given = {"mean": options.mean or metadata.mean, "std": options.std or metadata.std}
         export(
             model,
@@ -93,22 +108,97 @@ def import_backbone(
         export(model, path, architecture=architecture, metadata={**about, "seed": options.seed})
         return Report(architecture, len(model.state_dict()))
 
-    checkpoint = _lite0_checkpoint() if options.source == "lite0" else Path(options.checkpoint)
-    state, stubs = read_state_dict(checkpoint)
-    dropped: Counter[str] = Counter()
-    if options.source == "lite0":
+    lite0 = options.source == "lite0"
+    checkpoint = _lite0_checkpoint() if lite0 else expand(options.checkpoint, "checkpoint")
+    where = f"{checkpoint} (source {options.source})"
+    state, stubs, beside = read_checkpoint(checkpoint)
+    dropped: Counter[str] = Counter(beside)
+    converted: list[str] = []
+    if lite0:
         state = lite0_to_timm(state)
-    elif options.source in _ENCODERS:
-        state, dropped = encoder_of(state, options.source, where=str(checkpoint))
-    head = classifier_keys(architecture, state)
-    backbone = {key: value for key, value in state.items() if key not in head}
-    check_keys(backbone, architecture, where=f"{checkpoint} (source {options.source})")
+    else:
+        fits = _fits(architecture, where)
+        if options.source in _ENCODERS:
+            state, outside, prefix = encoder_of(state, options.source, fits, where=str(checkpoint))
+        else:
+            whole, (state, prefix) = state, unwrapped(state, fits)
+            outside = Counter(key.partition(".")[0] for key in whole if not key.startswith(prefix))
+        dropped.update(outside)
+        converted += [f"prefix {prefix} taken off"] if prefix else []
+    backbone, left, changes = _as_loaded(state, architecture, where)
+    dropped.update(left)
+    converted += changes
     _require_finite(backbone, checkpoint)
-    dropped.update(key.partition(".")[0] for key in head)
     with checkpoint.open("rb") as file:
         about["checkpoint_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    save(backbone, path, architecture=architecture, metadata={**about, "dropped": dict(dropped)})
-    return Report(architecture, len(backbone), dict(dropped), tuple(stubs))
+    about |= {"dropped": dict(dropped)} | ({"converted": converted} if converted else {})
+    save(backbone, path, architecture=architecture, metadata=about)
+    return Report(architecture, len(backbone), dict(dropped), tuple(stubs), tuple(converted))
+
+
+def _fits(architecture: str, where: str) -> Callable[[Mapping[str, Tensor]], bool]:
+    """Whether a state dict has every key of the network, but for counters that torch fills in."""
+    try:
+        want = {key for key in expected(architecture) if not key.endswith(_COUNTER)}
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    return lambda state: want <= state.keys()
+
+
+def _as_loaded(
+    state: Mapping[str, Tensor], architecture: str, where: str
+) -> tuple[dict[str, Tensor], Counter[str], list[str]]:
+    """(the backbone's tensors, part -> number of tensors left out, what was changed): as torch's strict
+    loading takes the state dict, or else timm's conversion of it. Raises ValueError."""
+    head = classifier_keys(architecture, state)
+    dropped = Counter(key.partition(".")[0] for key in head)
+    backbone = {key: value for key, value in state.items() if key not in head}
+    loaded, changes = _strictly_loaded(backbone, architecture), []
+    if loaded is None and (converted := through_timm(state, architecture)) is not None:
+        head = classifier_keys(architecture, converted)
+        converted_backbone = {key: value for key, value in converted.items() if key not in head}
+        loaded = _strictly_loaded(converted_backbone, architecture)
+        if loaded is not None:
+            backbone, dropped = converted_backbone, _left(state, converted, loaded)
+            dropped.update(key.partition(".")[0] for key in head)
+            changes.append("keys by timm's own conversion")
+            given = {id(value) for value in state.values()}
+            changes += [
+                f"{key} {tuple(state[key].shape)} became {tuple(value.shape)}"
+                for key, value in converted_backbone.items()
+                if id(value) not in given and key in state and state[key].shape != value.shape
+            ]
+    if loaded is None:
+        check_keys(backbone, architecture, where=where)
+        raise ValueError(f"{where}: torch does not load these weights into {architecture}")
+    if filled := len(loaded.keys() - backbone.keys()):
+        changes.append(f"{filled} {_COUNTER} filled in")
+    return loaded, dropped, changes
+
+
+def _strictly_loaded(state: Mapping[str, Tensor], architecture: str) -> dict[str, Tensor] | None:
+    """The network's state dict after torch's strict loading, which fills counters that torch before 0.4.1 did
+    not write; None where it refuses."""
+    with torch.device("meta"):
+        model = build(architecture)
+    try:
+        model.load_state_dict(dict(state), strict=True, assign=True)
+        loaded = model.state_dict()
+        check_keys(loaded, architecture, where="")  # torch would make numbers of any kind fit
+    except (RuntimeError, ValueError):
+        return None
+    return loaded
+
+
+def _left(
+    state: Mapping[str, Tensor], converted: Mapping[str, Tensor], loaded: Mapping[str, Tensor]
+) -> Counter[str]:
+    """Tensors that a conversion left out: by their part, or by their own name inside the network's parts."""
+    kept = {id(value) for value in converted.values()}
+    left = [key for key, value in state.items() if id(value) not in kept and key not in converted]
+    parts = {key.partition(".")[0] for key in loaded}
+    words = [(key.partition(".")[0], key.rpartition(".")[2]) for key in left]
+    return Counter(own if part in parts else part for part, own in words)
 
 
 def _require_finite(state: Mapping[str, Tensor], where: Path | str) -> None:
@@ -118,23 +208,27 @@ def _require_finite(state: Mapping[str, Tensor], where: Path | str) -> None:
 
 
 def encoder_of(
-    state: Mapping[str, Tensor], source: str, *, where: str
-) -> tuple[dict[str, Tensor], Counter[str]]:
-    """(the backbone's tensors with torchvision's or timm's keys, part -> number of dropped tensors).
+    state: Mapping[str, Tensor], source: str, fits: Callable[[Mapping[str, Tensor]], bool], *, where: str
+) -> tuple[dict[str, Tensor], Counter[str], str]:
+    """(the backbone's tensors with torchvision's or timm's keys, part -> number of dropped tensors, prefix
+    of wrappers that was taken off).
 
-    `source`: moco, simsiam, simclr, solo-learn or lightly. Raises ValueError if the checkpoint has no such
-    encoder.
+    `source`: moco, simsiam, simclr, solo-learn or lightly; `fits`: whether keys are all of the network's.
+    Raises ValueError if the checkpoint has no such encoder.
     """
-    prefix = next((p for p in _ENCODERS[source] if any(key.startswith(p) for key in state)), None)
-    if prefix is None:
-        parts = sorted({key.partition(".")[0] for key in state})
+    found = next(((lead, name) for name in _ENCODERS[source] for lead in ways_to(state, name)), None)
+    if found is None:
         raise ValueError(
-            f"{where}: no keys {' or '.join(p + '*' for p in _ENCODERS[source])}, as a checkpoint of "
-            f"{source} has; "
-            f"this one has {', '.join(parts[:8])}: is it another source's?"
+            f"{where} holds {len(state)} tensors with keys like {examples(state)}: no keys "
+            f"{' or '.join(p + '*' for p in _ENCODERS[source])}, as a checkpoint of {source} has; is it "
+            "another source's?"
         )
-    dropped = Counter(key.partition(".")[0] for key in state if not key.startswith(prefix))
-    encoder = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    lead, name = found
+    start = lead + name
+    dropped = Counter(key.removeprefix(lead).partition(".")[0] for key in state if not key.startswith(start))
+    whole = {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
+    encoder, inner = unwrapped(whole, fits)
+    dropped.update(name + key.partition(".")[0] for key in whole if not key.startswith(inner))
     if source == "lightly" and all(key.partition(".")[0].isdigit() for key in encoder):
         parted = {key: key.partition(".") for key in encoder}
         encoder = {
@@ -142,8 +236,8 @@ def encoder_of(
             for key, (first, _, rest) in parted.items()
         }
     # MoCo, SimSiam and SimCLR put the projection head in place of the classifier
-    dropped.update(prefix + "fc" for key in encoder if key.startswith("fc."))
-    return {key: value for key, value in encoder.items() if not key.startswith("fc.")}, dropped
+    dropped.update(name + "fc" for key in encoder if key.startswith("fc."))
+    return {key: value for key, value in encoder.items() if not key.startswith("fc.")}, dropped, lead + inner
 
 
 def lite0_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -51,7 +51,8 @@ class BackboneOptions(Options):
     `_w<channels>` for a narrower stem (`resnet18_w16`), `torchvision:<name>` or `timm:<name>`.
     For `file` the file says it itself."""
     checkpoint: str | None = None
-    """Path of the weights; needed by every source but `random` and `lite0`."""
+    """Path of the weights, `~` and environment variables expanded; needed by every source but `random` and
+    `lite0`."""
     mean: tuple[float, float, float] | None = None
     """Mean of the input channels (RGB in [0, 1]) that the weights were trained with. Default: the source's
     own (ImageNet's, but 0.498 for `lite0` and 0 for `simclr`, which does not normalise)."""

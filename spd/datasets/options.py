@@ -36,8 +36,8 @@ class ArchiveOptions(Options):
     """Where an archive lies, where it can be had, and what it must be."""
 
     file: str = Field(min_length=1)
-    """Path of the archive, relative to the working folder; environment variables such as $IMAGENET are
-    expanded. A file placed there by hand is accepted if its hash is right."""
+    """Path of the archive, relative to the working folder; `~` and environment variables such as $IMAGENET
+    are expanded. A file placed there by hand is accepted if its hash is right."""
 
     url: str | None = None
     """http(s) address to download from; null where the archive is made here or comes from you."""
@@ -58,6 +58,11 @@ class ArchiveOptions(Options):
         """Largest number of files and of unpacked bytes."""
         files, size = (1_500_000, 250_000_000_000) if self.nested else (200_000, 50_000_000_000)
         return self.limits.max_files or files, self.limits.max_bytes or size
+
+    @property
+    def generated(self) -> bool:
+        """Whether this project draws the images itself (presets demo and tiny)."""
+        return self.file.startswith("data/demo/")
 
     @model_validator(mode="after")
     def _hash_with_url(self) -> "ArchiveOptions":
@@ -81,10 +86,10 @@ class DatasetOptions(Options):
     """The archive that is unpacked, for published and generated data sets."""
 
     root: str | None = Field(None, min_length=1)
-    """A folder of yours; environment variables such as $SPD_DATA are expanded."""
+    """A folder of yours; `~` and environment variables such as $SPD_DATA are expanded."""
 
     csv: dict[Setup, str] = Field(default_factory=dict)
-    """For split_csv: the CSV of each setup, relative to the root."""
+    """For split_csv: the CSV of each setup, relative to the root; `~` and variables are expanded."""
 
     defect_component: int | None = None
     """For split_csv without a column `defect`: which part of the path it is (0 = first); null: none."""
@@ -116,6 +121,10 @@ class DatasetOptions(Options):
 
     facts: Literal["visa", "mvtec"] | None = None
     """Published counts that must be met exactly; null: none are known."""
+
+    def lists(self) -> dict[Setup, Path]:
+        """`csv` with `~` and variables expanded. Raises ValueError where one is not set."""
+        return {at: expand(path, f"datasets: {self.name}: csv: {at}") for at, path in self.csv.items()}
 
     @model_validator(mode="before")
     @classmethod
@@ -156,14 +165,21 @@ class DatasetOptions(Options):
 
 
 def expand(path: str, key: str) -> Path:
-    """Expands ~ and environment variables in a path of the config.
+    """Expands ~ and environment variables in a path of the config: every one of them comes through here.
 
-    Raises ValueError that names the config key and the variable where one is not set.
+    Raises ValueError that names the config key, and the variable that is not set or the user who is unknown.
     """
-    expanded = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
+    expanded = located(path)
     unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
     if unset:
         raise ValueError(
             f"{key}: {path}: the environment variable {unset[1]} is not set; export {unset[1]}=/your/folder"
         )
+    if expanded.startswith("~"):
+        raise ValueError(f"{key}: {path}: there is no such home folder; a file of that name is ./{path}")
     return Path(expanded)
+
+
+def located(path: str) -> str:
+    """`expand` for comparing paths that nothing may ask for: what cannot be expanded stays as it is."""
+    return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111

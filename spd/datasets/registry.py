@@ -58,7 +58,7 @@ def fingerprint(dataset: DatasetOptions) -> str:
     if dataset.root is None:
         return elpv.fingerprint()
     root = images_root(dataset)
-    return folder_fingerprint(root, [root / csv for csv in dataset.csv.values()])
+    return folder_fingerprint(root, [root / csv for csv in dataset.lists().values()])
 
 
 def make_manifest(
@@ -74,7 +74,7 @@ def make_manifest(
     if dataset.reader == "split_csv":
         if setup not in dataset.csv:
             raise ValueError(f"datasets: {dataset.name}: csv: no file for the setup {setup}")
-        options |= {"csv": dataset.csv[setup], "defect_component": dataset.defect_component}
+        options |= {"csv": dataset.lists()[setup], "defect_component": dataset.defect_component}
     if dataset.reader == "elpv":
         options["seed"] = dataset.seed
     manifest = read_dataset(dataset.reader, images_root(dataset, unpacked), setup, **options)

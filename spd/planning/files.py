@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from spd import disk
 from spd.config import Config
+from spd.datasets.options import located
 from spd.disk import IMAGENET, Counts, Images
 from spd.images.options import GeometryOptions
 
@@ -67,11 +68,11 @@ class Files:
             return sum(one.train for one in self.counts(name, "1cls").values())
         except ValueError:
             archive, demo = self.experiment.datasets[name].archive, self.experiment.demo_data
-            generated = archive is not None and archive.file.startswith("data/demo/")
+            generated = archive is not None and archive.generated
             return demo.classes * demo.images_per_class if generated else IMAGENET
 
     def archive_bytes(self, file: str) -> int:
         """Size of a published file, 0 where it is not stated."""
         entries = [data.archive for data in self.experiment.datasets.values() if data.archive is not None]
         entries += self.experiment.weights.values()
-        return next((entry.bytes or 0 for entry in entries if entry.file == file), 0)
+        return next((entry.bytes or 0 for entry in entries if located(entry.file) == located(file)), 0)

@@ -1,7 +1,7 @@
 """The poster's take-aways and the sign of each published SPD effect, tested on whatever results exist."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pandas as pd
 from spd.metrics.aggregate import paired_effect
 from spd.report.arrange import signed
 from spd.report.document import Document, Entry, Row, Section, write_document
-from spd.report.footer import DEMO_BANNER, rebuild_command
+from spd.report.footer import no_result, rebuild_command
 from spd.report.published import Key, is_swapped, published_values, read_published
 from spd.report.tables import write_csv
 from spd.report.tidy import MEAN, percent, resampled
@@ -75,13 +75,22 @@ _NUMBERS = ("published", "effect", "ci_low", "ci_high", "p_holm")
 
 
 def write_claims(
-    frames: Mapping[str, pd.DataFrame], out: str | Path, *, name: str = "claims", preset: str | None = None
+    frames: Mapping[str, pd.DataFrame],
+    out: str | Path,
+    *,
+    name: str = "claims",
+    preset: str | None = None,
+    generated: Collection[str] = (),
 ) -> list[Path]:
-    """Writes `<out>/<name>.{csv,md,tex,html}`; returns the paths. Published values in preset `paper` only."""
+    """Writes `<out>/<name>.{csv,md,tex,html}`; returns the paths. Published values in preset `paper` only.
+
+    generated: names of data sets whose images were generated, which the banner then says.
+    """
     frame = claims(frames)
     if preset not in (None, "paper"):
         frame["published"] = float("nan")
     used = [table for table in TABLES if table in frames]
+    datasets = [name for table in used for name in frames[table]["dataset"]]
     document = Document(
         name,
         "Claims of the poster, tested",
@@ -90,7 +99,7 @@ def write_claims(
             _section("Take-aways", frame[frame["kind"] == "take-away"]),
             _section("Signs of the published effects", frame[frame["kind"] == "sign"]),
         ],
-        banner="" if preset in (None, "paper") else DEMO_BANNER,
+        banner="" if preset in (None, "paper") else no_result(datasets, generated),
         notes=[
             "Effect in points, with its 95 % percentile bootstrap interval. Holds: the interval lies on the "
             "claimed side of zero, and the effect differs from zero after Holm's correction. Contradicted: "

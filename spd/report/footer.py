@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -16,17 +16,27 @@ from spd.report.options import TableOptions
 from spd.report.published import SWAPPED_NOTE
 from spd.report.tidy import MEAN, resampled
 
-DEMO_BANNER = (
-    "Not a result. Generated images, a narrow backbone and minutes of pre-training on a CPU show that the "
-    "whole path runs; the numbers say nothing about SPD. Preset paper makes the real table."
-)
+
+def no_result(datasets: Iterable[str], generated: Collection[str]) -> str:
+    """The sentence above what is no result. Images are called generated where they are, a photograph never.
+
+    datasets: names of those that the numbers come from; generated: names of the generated ones.
+    """
+    shown = list(dict.fromkeys(datasets))
+    made, others = ([name for name in shown if (name in generated) == kind] for kind in (True, False))
+    which = f" ({', '.join(made)}; not {', '.join(others)})" if others else ""
+    images = f"Generated images{which}, a narrow backbone" if made else "A narrow backbone"
+    return (
+        f"Not a result. {images} and minutes of pre-training on a CPU show that the whole path runs; the "
+        "numbers say nothing about SPD. Preset paper makes the real table."
+    )
 
 
-def banner(preset: str | None, options: TableOptions) -> str:
-    """The sentence above a table: none in preset paper, otherwise that it is no result."""
+def banner(preset: str | None, options: TableOptions, generated: Collection[str] = ()) -> str:
+    """The sentence above a table: none in preset paper, otherwise that it is no result (`no_result`)."""
     if preset in (None, "paper"):
         return ""
-    return DEMO_BANNER if options.banner is None else options.banner
+    return no_result(options.datasets, generated) if options.banner is None else options.banner
 
 
 def notes(frame: pd.DataFrame, cells: list[Cell], options: TableOptions) -> list[str]:

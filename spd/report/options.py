@@ -40,7 +40,8 @@ class TableOptions(Options):
     published: list[PublishedFile] = Field(default=[])
     """Files of published numbers, the first that has a cell wins. Shown in preset `paper` only."""
     banner: str | None = None
-    """Replaces the sentence that every preset but `paper` puts above its tables; empty for none."""
+    """Replaces the sentence that every preset but `paper` puts above its tables, which says where images are
+    generated; empty for none."""
 
     @model_validator(mode="after")
     def _detector_fits_setup(self) -> "TableOptions":

@@ -21,7 +21,7 @@ from spd.report.cells import Cell, read_cells
 from spd.report.claims import colour_of
 from spd.report.document import Document
 from spd.report.figures import read_history
-from spd.report.footer import DEMO_BANNER, banner, facts, notes, rebuild_command
+from spd.report.footer import banner, facts, no_result, notes, rebuild_command
 from spd.report.options import TableOptions
 from spd.report.output import replace_file
 from spd.report.pictures import RULE, write_pictures
@@ -72,6 +72,8 @@ class Sources:
     """What the keys in cells and records are called."""
     linear: Sequence[Mapping[str, Any]] = ()
     """Finished results of the linear protocol (spd.linear_protocol.published.note)."""
+    generated: Sequence[str] = ()
+    """Names of data sets whose images were generated."""
 
 
 class Value(NamedTuple):
@@ -107,16 +109,15 @@ def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
     that is no table.
     """
     out = Path(out)
-    tables = [
-        _table(table, out, preset, sources.names, linear_notes(sources.linear)) for table in sources.tables
-    ]
+    tables = [_table(table, out, preset, sources) for table in sources.tables]
+    datasets = [name for table in sources.tables for name in table.options.datasets]
     views = write_pictures(sources.scored, out / FOLDER)
     text = (
         _environment()
         .get_template("site.html.j2")
         .render(
             preset=preset,
-            banner="" if preset == "paper" else DEMO_BANNER,
+            banner="" if preset == "paper" else no_result(datasets, sources.generated),
             tables=tables,
             claims=_claims(sources.claims, out),
             overview=_overview(sources.overview, out),
@@ -155,17 +156,16 @@ _NUMBERS = (
 )
 
 
-def _table(
-    table: TableFiles, out: Path, preset: str, names: Names, noted: Mapping[str, Sequence[str]]
-) -> dict[str, Any]:
+def _table(table: TableFiles, out: Path, preset: str, sources: Sources) -> dict[str, Any]:
     frame = read_table(table.csv)
-    cells = selected(read_cells(table.cells, names, noted), table.options)
+    cells = read_cells(table.cells, sources.names, linear_notes(sources.linear))
+    cells = selected(cells, table.options)
     document = Document(
         table.name,
         table.options.title,
         table.options.caption,
         means_sections(frame, cells, table.options),
-        banner=banner(one_preset(cells), table.options),
+        banner=banner(one_preset(cells), table.options, sources.generated),
         notes=[*table.data, *notes(frame, cells, table.options)],
         facts=facts(table.name, preset, cells),
     )

@@ -1,6 +1,6 @@
 """Tables as files: CSV by the contract, and Markdown, LaTeX and HTML for people."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +16,19 @@ from spd.report.tidy import one_preset, selected, tidy
 
 
 def write_table(
-    cells: Iterable[Cell], name: str, options: TableOptions, out: str | Path, *, data: Iterable[str] = ()
+    cells: Iterable[Cell],
+    name: str,
+    options: TableOptions,
+    out: str | Path,
+    *,
+    data: Iterable[str] = (),
+    generated: Collection[str] = (),
 ) -> list[Path]:
     """Writes `<out>/<name>.{csv,md,tex,html}` and `<out>/<name>_objects.{md,tex,html}`; returns the paths.
 
     data: sentences about the data sets that stand first under the table, such as
-    `spd.report.footer.let_through`'s.
+    `spd.report.footer.let_through`'s. generated: names of data sets whose images were generated, which the
+    banner then says.
     The same cells and options give the same bytes. Files are whole or absent. Raises ValueError as `tidy`
     does, and when no cell belongs to the table.
     """
@@ -34,7 +41,7 @@ def write_table(
     preset = one_preset(cells)
     parts = {
         "title": options.title,
-        "banner": banner(preset, options),
+        "banner": banner(preset, options, generated),
         "notes": [*data, *notes(frame, cells, options)],
         "facts": facts(name, preset, cells),
     }

@@ -4,13 +4,14 @@ import argparse
 import io
 import os
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from spd.backbones.checkpoints import read_state_dict
+from spd.backbones.checkpoints import read_checkpoint, read_state_dict
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 
@@ -105,16 +106,110 @@ def test_the_tar_format_of_old_is_refused(tmp_path):
         read_state_dict(tmp_path / "c.pth")
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>404 not found</html>"])
-def test_other_files_are_named(tmp_path, content):
-    (tmp_path / "c.pth").write_bytes(content)
-    with pytest.raises(ValueError, match=r"c\.pth .*is not read"):
+@pytest.mark.parametrize("name", ["c.pth", "c.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty; download it again"),
+        (b"  <HTML>404 not found</html>", "is an HTML page .* fetch the file itself"),
+        (b"<!DOCTYPE html><html>Sign in</html>", "is an HTML page"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "is an XML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer.*git lfs pull"),
+        (b'{"weight_map": {}}', r"is text that begins '\{\"weight_map\": \{\}\}'"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "is an HDF5 file"),
+        (b"\x1f\x8b\x08" + bytes(64), "is a gzip archive; unpack it"),
+        (b"\x00\x01\x02\x03", "is no checkpoint, and is not read"),
+    ],
+)
+def test_a_file_that_is_none_is_called_what_it_is(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} .*{says}") as error:
+        read_state_dict(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "before torch 1.6", "safetensors"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_half_a_download_is_called_so(tmp_path, kind, share):
+    state = {"a": torch.rand(300, 5), "b": torch.rand(300, 5)}
+    if kind == "safetensors":
+        safetensors.torch.save_file(state, tmp_path / "whole")
+    else:
+        torch.save(state, tmp_path / "whole", _use_new_zipfile_serialization=kind == "zip")
+    whole = (tmp_path / "whole").read_bytes()
+    (tmp_path / "c.pth").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"c\.pth is .*bytes .*end is missing.*download it again"):
         read_state_dict(tmp_path / "c.pth")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_torchscript_and_other_zip_archives_are_called_so(tmp_path):
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "c.pth")
+    with pytest.raises(ValueError, match=r"c\.pth is a TorchScript archive.*torch\.jit\.load"):
+        read_state_dict(tmp_path / "c.pth")
+    # as the message says
+    torch.save(torch.jit.load(tmp_path / "c.pth").state_dict(), tmp_path / "way_out.pth")
+    assert set(read_state_dict(tmp_path / "way_out.pth")[0]) == {"weight", "bias"}
+    with zipfile.ZipFile(tmp_path / "d.pth", "w") as archive:
+        archive.writestr("release/weights.pth", "...")
+    with pytest.raises(ValueError, match=r"d\.pth is a zip archive of 1 files \('release/weights\.pth'\)"):
+        read_state_dict(tmp_path / "d.pth")
+
+
+def test_a_folder_is_called_so(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; name the file"):
+        read_state_dict(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["c.safetensors", "pytorch_model.bin"])
+def test_bfloat16_safetensors_whatever_their_name(tmp_path, name):
+    state = {"a": torch.rand(3, 4).bfloat16(), "b": torch.rand(5), "c": torch.tensor(7)}
+    safetensors.torch.save_file(state, tmp_path / name)
+    read, _ = read_state_dict(tmp_path / name)
+    assert read.keys() == state.keys()
+    for key, value in state.items():
+        assert read[key].dtype == value.dtype and torch.equal(read[key], value)
+
+
+def test_a_pickle_named_safetensors_is_read_as_what_it_is(tmp_path):
+    torch.save(STATE, tmp_path / "c.safetensors")
+    assert _equal(read_state_dict(tmp_path / "c.safetensors")[0])
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.module.", "_orig_mod.module.", "module._orig_mod.", "_orig_mod._orig_mod.module.module.module."],
+)
+def test_wrappers_are_taken_off_until_nothing_changes(tmp_path, prefix):
+    torch.save({f"{prefix}{key}": value for key, value in STATE.items()}, tmp_path / "c.pth")
+    assert _equal(read_state_dict(tmp_path / "c.pth")[0])
+
+
+def test_a_compiled_part_inside_a_network(tmp_path):
+    keys = ("layer1._orig_mod.a", "layer1._orig_mod._checkpoint_wrapped_module.b")
+    torch.save(dict.fromkeys(keys, torch.ones(1)), tmp_path / "c.pth")
+    assert set(read_state_dict(tmp_path / "c.pth")[0]) == {"layer1.a", "layer1.b"}
+
+
+@pytest.mark.parametrize(
+    ("layout", "left"),
+    [
+        ({"model": {"state_dict": STATE}}, {}),
+        ({"model_ema": STATE, "epoch": 1}, {}),
+        ({"model_ema": {"a.weight": torch.zeros(2)}, "model": STATE}, {"model_ema": 1}),
+        ({"state_dict": STATE, "ema_state_dict": {"steps": torch.tensor(3), "a.weight": torch.zeros(2)}},
+         {"ema_state_dict": 2}),
+    ],
+)  # fmt: skip
+def test_an_average_is_taken_alone_and_counted_beside_the_weights(tmp_path, layout, left):
+    torch.save(layout, tmp_path / "c.pth")
+    state, _, beside = read_checkpoint(tmp_path / "c.pth")
+    assert _equal(state) and beside == left
 
 
 def test_nothing_to_read(tmp_path):
     torch.save({"epoch": 1, "weights": STATE}, tmp_path / "c.pth")
-    with pytest.raises(ValueError, match=r"no tensors at the top.*keys: epoch, weights"):
+    with pytest.raises(ValueError, match=r"holds epoch, weights: no tensors at the top, or under state_dict"):
         read_state_dict(tmp_path / "c.pth")
     with pytest.raises(FileNotFoundError):
         read_state_dict(tmp_path / "missing.pth")

@@ -17,7 +17,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from spd.backbones.architectures import build, pooled
 from spd.backbones.checkpoints import read_state_dict
@@ -155,9 +155,13 @@ def test_every_layout_of_the_table_is_tested():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("moco", r"no keys encoder_q\.\*.*has encoder, predictor"),
+        ("moco", r"c\.pth\.tar holds .*encoder\.conv1\.weight, predictor.*no keys encoder_q\.\*"),
         ("lightly", r"no keys backbone\.\*"),
-        ("torchvision", "not the weights of resnet50: conv1.weight is missing"),
+        (
+            "torchvision",
+            r"holds \d+ tensors with keys like encoder\.conv1\.weight, predictor\.0\.weight; "
+            "not the weights of resnet50: conv1.weight is missing",
+        ),
     ],
 )
 def test_the_wrong_source_is_named(tmp_path, source, message):
@@ -213,6 +217,153 @@ def test_state_dicts_with_the_architectures_own_keys(tmp_path, source, architect
         assert torch.equal(value, model.state_dict()[key]), key
 
 
+def test_torchvisions_file_of_2016_is_taken_as_torchs_strict_loading_takes_it(tmp_path):
+    """In the form of resnet50-0676ba61.pth: 267 tensors in an OrderedDict with torch 0.4's metadata
+    (BatchNorm version 1), no num_batches_tracked."""
+    torch.manual_seed(0)
+    model = torchvision.models.resnet50()
+    for module in model.modules():  # running statistics of their own
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    state = model.state_dict()
+    for entry in state._metadata.values():
+        entry["version"] = 1
+    for key in [key for key in state if key.endswith("num_batches_tracked")]:
+        del state[key]
+    assert len(state) == 267
+    torch.save(state, tmp_path / "c.pth", _use_new_zipfile_serialization=False)
+    torchvision.models.resnet50().load_state_dict(torch.load(tmp_path / "c.pth"), strict=True)
+    options = BackboneOptions(
+        source="torchvision", architecture="resnet50", checkpoint=str(tmp_path / "c.pth")
+    )
+    report = import_backbone(options, tmp_path / "b")
+    assert report.dropped == {"fc": 2} and report.taken == 318
+    assert report.converted == ("53 num_batches_tracked filled in",) and "53 num_batches" in str(report)
+    assert read_metadata(tmp_path / "b").more["converted"] == list(report.converted)
+    loaded = load(tmp_path / "b")[0]
+    model.fc = torch.nn.Identity()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), model.eval()(x))
+
+
+def test_counters_of_torch_0_3s_shape_are_taken_too(tmp_path):
+    state = build(NARROW).state_dict()
+    state["bn1.num_batches_tracked"] = torch.tensor([5])  # numbers had one dimension then
+    torch.save(state, tmp_path / "c.pth")
+    options = BackboneOptions(source="torchvision", architecture=NARROW, checkpoint=str(tmp_path / "c.pth"))
+    import_backbone(options, tmp_path / "b")
+    assert load(tmp_path / "b")[0].bn1.num_batches_tracked.item() == 5
+
+
+def test_nothing_but_counters_is_filled_in(tmp_path):
+    for missing in ("bn1.running_mean", "layer1.0.bn1.weight"):
+        state = build(NARROW).state_dict()
+        del state[missing]
+        with pytest.raises(ValueError, match=rf"keys like conv1\.weight.*{missing} is missing$"):
+            _import(tmp_path, "torchvision", NARROW, state)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.complex64])
+def test_numbers_of_another_kind_are_refused(tmp_path, kind):
+    state = build(NARROW).state_dict()
+    state["layer1.0.conv1.weight"] = state["layer1.0.conv1.weight"].to(kind)
+    with pytest.raises(ValueError, match=rf"layer1\.0\.conv1\.weight is {kind}, not torch\.float32"):
+        _import(tmp_path, "torchvision", NARROW, state)
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_half_precision_safetensors(tmp_path, precision):
+    torch.manual_seed(0)
+    state = {
+        key: value.to(precision) if value.is_floating_point() else value
+        for key, value in build(NARROW).state_dict().items()
+    }
+    save_file(state, tmp_path / "c.safetensors")
+    options = BackboneOptions(
+        source="torchvision", architecture=NARROW, checkpoint=str(tmp_path / "c.safetensors")
+    )
+    import_backbone(options, tmp_path / "b")
+    for key, value in load(tmp_path / "b")[0].state_dict().items():
+        assert torch.equal(value, state[key].to(value.dtype)), key
+
+
+@pytest.mark.parametrize(
+    ("prefix", "beside", "shown"),
+    [
+        ("model.", ["criterion.weight", "train_accuracy.total"], "model."),  # a LightningModule
+        ("net.", [], "net."),
+        ("backbone.", ["head.weight"], "backbone."),
+        ("model.net._orig_mod.", ["loss.scale"], "model.net."),
+        ("module.", ["n_averaged"], "module."),  # torch.optim.swa_utils.AveragedModel
+        ("_orig_mod.module.model.backbone.", ["_orig_mod.module.model.neck.weight"], "model.backbone."),
+        ("ema_model.", ["initted", "step"], "ema_model."),
+        ("ema.module.", ["student.weight"], "ema.module."),
+    ],
+)
+def test_prefixes_of_wrappers_are_taken_off_and_what_is_beside_them_counted(tmp_path, prefix, beside, shown):
+    torch.manual_seed(0)
+    state = build(NARROW, num_classes=3).state_dict()
+    content = {f"{prefix}{key}": value for key, value in state.items()}
+    content |= {key: torch.zeros(1) for key in beside}
+    report = _import(tmp_path, "torchvision", NARROW, _written(content))
+    assert report.converted == (f"prefix {shown} taken off",)
+    assert report.taken + sum(report.dropped.values()) == len(content)
+    assert report.dropped.pop("fc") == 2
+    assert set(report.dropped) == {key.removeprefix("_orig_mod.module.").split(".")[0] for key in beside}
+    for key, value in load(tmp_path / "b.safetensors")[0].state_dict().items():
+        assert torch.equal(value, state[key]), key
+
+
+def test_the_weights_are_taken_before_their_average(tmp_path):
+    torch.manual_seed(0)
+    weights, average = build(NARROW).state_dict(), build(NARROW).state_dict()
+    content = {f"ema_model.{key}": value for key, value in average.items()}
+    content |= {f"model.{key}": value for key, value in weights.items()}
+    report = _import(tmp_path, "torchvision", NARROW, content)
+    assert report.dropped == {"ema_model": len(average)}
+    assert torch.equal(load(tmp_path / "b.safetensors")[0].conv1.weight, weights["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("layout", "outside", "inside"),
+    [
+        ("moco v2", "", "module."),
+        ("simsiam", "model.", ""),
+        ("simclr sthalles", "", "_orig_mod."),
+        ("solo-learn simsiam", "net.", "model._orig_mod."),
+        ("lightly simclr benchmark", "", "net."),
+        ("lightly simsiam example", "_orig_mod.", "module."),
+    ],
+)
+def test_prefixes_inside_the_encoder(tmp_path, layout, outside, inside):
+    source, _, dropped = LAYOUTS[layout]
+    tensors, encoder, architecture = _layout(layout)
+    encoders = r"((?:module\.)?(?:encoder_q|encoder_k|encoder|momentum_backbone|backbone)\.)"
+    changed = {outside + re.sub(f"^{encoders}", rf"\g<1>{inside}", key): v for key, v in tensors.items()}
+    assert changed.keys() != tensors.keys()
+    report = _import(tmp_path, source, architecture, _written(changed))
+    assert set(report.dropped) == dropped and report.taken + sum(report.dropped.values()) == len(tensors)
+    backbone = load_file(tmp_path / "b.safetensors")
+    assert backbone.keys() == encoder.keys()
+    assert all(torch.equal(value, encoder[key]) for key, value in backbone.items())
+
+
+def test_variables_in_the_path(tmp_path, monkeypatch):
+    torch.save(build(NARROW).state_dict(), tmp_path / "c.pth")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WEIGHTS", str(tmp_path))
+    for at in ("~/c.pth", "$WEIGHTS/c.pth"):
+        options = BackboneOptions(source="torchvision", architecture=NARROW, checkpoint=at)
+        assert import_backbone(options, tmp_path / "b").taken
+    options = BackboneOptions(source="file", checkpoint="$WEIGHTS/b")
+    assert import_backbone(options, tmp_path / "again").architecture == NARROW
+    options = BackboneOptions(source="file", checkpoint="$NO_WEIGHTS/b")
+    with pytest.raises(ValueError, match=r"checkpoint: .*NO_WEIGHTS is not set"):
+        import_backbone(options, tmp_path / "again")
+
+
 def test_random_weights_follow_their_seed_and_nothing_else(tmp_path):
     for name, seed, before in (("a", 1, 5), ("b", 1, 6), ("c", 2, 5)):
         torch.manual_seed(before)
@@ -233,6 +384,12 @@ def test_a_backbone_file_comes_through_with_its_metadata(tmp_path):
     options = BackboneOptions(source="file", checkpoint=str(tmp_path / "a"))
     import_backbone(options, tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(ValueError, match="a is a Git LFS pointer"):
+        import_backbone(options, tmp_path / "b")
+    torch.save({"a": torch.ones(1)}, tmp_path / "a")
+    with pytest.raises(ValueError, match="a is not a safetensors file"):
+        import_backbone(options, tmp_path / "b")
 
 
 def test_lite0_maps_by_forward_order():

@@ -72,6 +72,11 @@ def test_paths_are_expanded(monkeypatch):
     assert expand("${SOME_DATA}/x", "k") == Path("/somewhere/x")
     assert expand("~/x", "k") == Path.home() / "x"
     assert expand("data/x", "k") == Path("data/x")
+    csv = {"1cls": "$SOME_DATA/l.csv"}
+    own = DatasetOptions(name="d", reader="split_csv", root="a", csv=csv)
+    assert own.lists() == {"1cls": Path("/somewhere/l.csv")}
+    with pytest.raises(ValueError, match=r"k: ~no-such-user/x: there is no such home folder"):
+        expand("~no-such-user/x", "k")
     with pytest.raises(
         ValueError, match=r"datasets: d: root: \$NO_DATA/x: the environment variable NO_DATA is not set"
     ):

@@ -190,9 +190,11 @@ def test_files(fewshot, tmp_path):
     paths = write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="demo")
     assert {p.name for p in paths} == {f"claims.{s}" for s in ("csv", "md", "tex", "html")}
     text = (tmp_path / "claims.md").read_text()
-    assert "Not a result" in text and "For this pair" in text
+    assert "Not a result" in text and "Generated" not in text and "For this pair" in text
     # Three signs have results; of the take-aways those with the results of both sides.
     assert "Tested together: 3 signs and " in text
+    write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="demo", generated=["VisA"])
+    assert "Not a result. Generated images, a" in (tmp_path / "claims.md").read_text()
     assert pd.read_csv(tmp_path / "claims.csv")["published"].isna().all()
     write_claims({"twoclass_fewshot": fewshot}, tmp_path, preset="paper")
     text = (tmp_path / "claims.md").read_text()

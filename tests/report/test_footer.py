@@ -5,7 +5,7 @@ from spd.detectors.profiles import PROFILES
 from spd.images.options import GeometryOptions
 from spd.names import Names
 from spd.records import write_record
-from spd.report.footer import facts, let_through, notes
+from spd.report.footer import banner, facts, let_through, no_result, notes
 from spd.report.tables import write_table
 from spd.report.tidy import tidy
 
@@ -128,3 +128,23 @@ def test_problems_that_the_config_lets_through_stand_first_under_the_table(
     for stem in ("t", "t_objects"):
         text = (tmp_path / f"{stem}.md").read_text()
         assert text.index("2 exact duplicate") < text.index("Per cent.")
+
+
+@pytest.mark.parametrize(
+    ("datasets", "says"),
+    [
+        (["VisA-demo", "MVTec-demo"], "Not a result. Generated images, a narrow backbone and"),
+        (
+            ["Mine", "VisA-demo", "ELPV", "MVTec-demo"],
+            "Not a result. Generated images (VisA-demo, MVTec-demo; not Mine, ELPV), a narrow backbone and",
+        ),
+        (["Mine"], "Not a result. A narrow backbone and minutes of"),
+        (["Mine", "ELPV"], "Not a result. A narrow backbone and minutes of"),
+    ],
+)
+def test_photographs_are_never_called_generated_images(options, datasets, says):
+    generated = ["VisA-demo", "MVTec-demo", "classes-demo"]
+    assert banner("demo", options(datasets=datasets), generated).startswith(says)
+    assert no_result([*datasets, *datasets], generated).startswith(says)
+    assert banner("paper", options(datasets=datasets), generated) == ""
+    assert banner("demo", options(datasets=datasets, banner="Mine."), generated) == "Mine."

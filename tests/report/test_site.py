@@ -192,6 +192,10 @@ def test_objects_stand_in_rows_with_their_numbers(run):
 
 def test_banner_is_kept_where_the_numbers_are_no_results(run, tmp_path):
     assert 'class="banner" role="note">Not a result.' in run.text
+    assert "Generated images" not in run.text
+    made = replace(run.sources_, generated=["VisA"])
+    text = write_site(made, tmp_path / "made", preset="demo").read_text()
+    assert "Not a result. Generated images, a narrow" in text
     empty = write_site(Sources([]), tmp_path, preset="paper").read_text()
     assert "Not a result" not in empty and "preset paper" in empty
     Page(empty)

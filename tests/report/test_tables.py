@@ -124,6 +124,14 @@ def test_demo_says_that_it_is_none_and_paper_does_not(padim, options, tmp_path):
             assert ("published" in text.lower()) == (preset == "paper")
 
 
+def test_the_banner_names_what_was_generated(padim, options, tmp_path):
+    for generated in (["VisA"], []):
+        write_table(padim("demo"), "t", options(rows=NAMES), tmp_path, generated=generated)
+        for name in ("t.md", "t.html", "t.tex", "t_objects.html"):
+            text = (tmp_path / name).read_text()
+            assert ("Generated images" in text) == bool(generated) and "Not a result" in text
+
+
 def test_published_columns_and_signs(padim, options, tmp_path):
     write_table(padim(), "t", options(kind="padim", rows=NAMES, published=["poster_ablation"]), tmp_path)
     page = (tmp_path / "t.html").read_text()

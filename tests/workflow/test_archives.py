@@ -100,7 +100,8 @@ def test_weights_put_there_by_hand_are_checked_by_their_hash(workspace, overlay)
     file.parent.mkdir()
     torch.save(build("resnet10_w16").state_dict(), file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    source = {"source": "torchvision", "architecture": "resnet10_w16", "checkpoint": "weights/mine.pth"}
+    source = {"source": "torchvision", "architecture": "resnet10_w16", "checkpoint": "$WEIGHTS/mine.pth"}
+    where = {"WEIGHTS": "weights"}  # the same file, written otherwise
     backbone = "results/tiny/backbones/mine/seed0.safetensors"
 
     def config(expected):
@@ -109,10 +110,10 @@ def test_weights_put_there_by_hand_are_checked_by_their_hash(workspace, overlay)
             pretrainings={"mine": {"label": "Mine", "source": source}},
         )
 
-    done = workspace.snakemake(backbone, config=config("0" * 64))
+    done = workspace.snakemake(backbone, config=config("0" * 64), environment=where)
     assert done.returncode != 0
     assert f"weights/mine.pth: its SHA-256 is {sha256}, expected {'0' * 64}" in done.stdout + done.stderr
     assert not (workspace.folder / backbone).exists() and file.exists()
-    done = workspace.snakemake(backbone, config=config(sha256))
+    done = workspace.snakemake(backbone, config=config(sha256), environment=where)
     assert done.returncode == 0, done.stderr
     assert (workspace.folder / backbone).exists()

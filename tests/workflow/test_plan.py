@@ -86,15 +86,26 @@ def test_wrong_key_stops_before_any_job_without_a_traceback(workspace):
     assert not (workspace.folder / "results").exists()
 
 
-@pytest.mark.parametrize("place", ["root", "archive"])
-def test_unset_variable_in_a_path_stops_before_any_job_without_a_traceback(workspace, overlay, place):
-    source = {"root": "$NOT_SET/a"} if place == "root" else {"archive": {"file": "$NOT_SET/a.tar"}}
-    entry = {"name": "Mine", "reader": "mvtec", **source}
-    done = workspace.snakemake(config=overlay(datasets__mine=entry))
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("datasets.mine.root", {"datasets__mine": {"root": "$NOT_SET/a"}}),
+        ("datasets.mine.archive.file", {"datasets__mine": {"archive": {"file": "$NOT_SET/a.tar"}}}),
+        (
+            "pretrainings.simsiam_eta0.5.source.checkpoint",
+            {"pretrainings__simsiam_eta0.5": {"label": "M", "source": {"checkpoint": "$NOT_SET/a"}}},
+        ),
+    ],
+)
+def test_unset_variable_in_a_path_stops_before_any_job_without_a_traceback(workspace, overlay, key, change):
+    if "datasets__mine" in change:
+        change["datasets__mine"] |= {"name": "Mine", "reader": "mvtec"}
+    else:
+        change["pretrainings__simsiam_eta0.5"] |= dict.fromkeys(("recipe", "backbone", "spd"))
+    done = workspace.snakemake(config=overlay(**change))
     output = done.stdout + done.stderr
     assert done.returncode != 0
-    key = "root" if place == "root" else "archive.file"
-    assert re.search(rf"datasets\.mine\.{key}: .*variable NOT_SET is not set; export NOT_SET=", output)
+    assert re.search(rf"{re.escape(key)}: .*variable NOT_SET is not set; export NOT_SET=", output), output
     assert "Traceback" not in output
     assert not (workspace.folder / "results").exists()
 

@@ -31,6 +31,10 @@ def test_one_run_makes_every_table(built):
     assert set(table["spd"]) == {"none", "spd"}
     assert table["value"].between(0, 100).all()
     assert table["published"].isna().all()
+    # `custom` is judged on the user's own photographs
+    assert "Not a result. Generated images, a" in (tables / "padim_1class.md").read_text()
+    photographs = (tables / "custom.md").read_text()
+    assert "Not a result" in photographs and "Generated images" not in photographs
     assert built.temporary_files() == []
 
 
