@@ -17,8 +17,8 @@ GIVEN = {  # file that only you can put there -> the key that names it
     },
     **{
         file: f"pretrainings.{name}.source.checkpoint"
-        for name in ELSEWHERE
-        if (file := experiment.pretrainings[name].source.checkpoint) is not None and file not in DOWNLOADS
+        for name, file in CHECKPOINTS.items()
+        if file not in DOWNLOADS
     },
 }
 ABSENT = [file for file in [*GIVEN, *map(str, ROOTS.values())] if CHECKED and not Path(file).exists()]
@@ -43,9 +43,9 @@ def check_config():
         return
     used = used_datasets()
     archives = [ARCHIVES[name] for name in used if name in ARCHIVES]
-    weights = [experiment.pretrainings[name].source for name in used_pretrainings() if name in ELSEWHERE]
-    files = [*archives, *(source.checkpoint for source in weights)]
-    problems += preflight.given({file: GIVEN[file] for file in files if file in GIVEN})
+    weights = [CHECKPOINTS[name] for name in used_pretrainings() if name in CHECKPOINTS]
+    files = [file for file in (*archives, *weights) if file in GIVEN and "$" not in file]
+    problems += preflight.given({file: GIVEN[file] for file in files})
     raise WorkflowError(preflight.message([*problems, *folders_missing(used)]))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from spd import batches
 from spd.backbones.options import known_stages
 from spd.config import Config
+from spd.datasets.options import located
 from spd.tensors import open_tensors
 
 
@@ -27,7 +28,7 @@ def network(experiment: Config, row: str) -> tuple[str | None, str, tuple[str, .
     if source is None:
         backbone = experiment.backbones[pretraining.backbone]
         return backbone.architecture, f"backbones.{pretraining.backbone}.stages", backbone.stages
-    architecture = _said_by(source.checkpoint) if source.source == "file" else source.network
+    architecture = _said_by(located(source.checkpoint)) if source.source == "file" else source.network
     return architecture, f"pretrainings.{row}.source.stages", source.stages
 
 

@@ -10,7 +10,7 @@ from spd.linear_protocol.published import POINTS, note
 from spd.names import Names
 from spd.report.arrange import row_word, signed
 from spd.report.document import Document, Entry, Row, Section, write_document
-from spd.report.footer import DEMO_BANNER, rebuild_command
+from spd.report.footer import no_result, rebuild_command
 from spd.report.tables import write_csv
 
 NAME = "linear_protocol"
@@ -62,7 +62,7 @@ def write_linear(
         "Linear protocol",
         "Top-1 accuracy of a linear classifier on each frozen backbone; central crops.",
         [Section("", ["Pre-training", "Seed", "Protocol"], heads, shown)],
-        banner="" if preset == "paper" else DEMO_BANNER,
+        banner="" if preset == "paper" else no_result((), ()),
         notes=_notes(rows),
         facts=[("Preset", preset), ("Rebuild", rebuild_command(NAME, preset))],
     )
