@@ -102,9 +102,22 @@ DOWNLOADS = {  # file -> its entry, for everything that has an address
     ]
     if entry.url is not None
 }
-UNPACKED = {  # data set -> folder its archive is unpacked to, beside the archive
-    name: str(Path(archive).parent / "unpacked" / name) for name, archive in ARCHIVES.items()
-}
+
+
+def unpacked_to(name, archive):
+    """Folder that an archive is unpacked to: beside it, or where the config says."""
+    key, folder = "archive.unpack_to", experiment.datasets[name].archive.unpack_to
+    above = Path(archive).parent / "unpacked" if folder is None else expanded(name, key, folder)
+    there = (above / f"{name}.json").exists()
+    if not there and name in used_datasets() and (at := preflight.read_only(above)):
+        raise WorkflowError(
+            f"config: datasets.{name}: {archive} would be unpacked to {above}, and {at} cannot be written to; "
+            f"name another folder under datasets.{name}.{key}"
+        )
+    return str(above / name)
+
+
+UNPACKED = {name: unpacked_to(name, archive) for name, archive in ARCHIVES.items()}
 
 
 def inventory(dataset):
@@ -123,13 +136,12 @@ def folder_state(dataset):
     if dataset not in ROOTS:
         return None
     root = ROOTS[dataset]
-    csvs = [root / csv for csv in experiment.datasets[dataset].csv.values()]
-    return folder_fingerprint(root, csvs) if root.is_dir() else "absent"
+    return folder_fingerprint(root, experiment.datasets[dataset].split_files()) if root.is_dir() else "absent"
 
 
 def read_by(dataset, setups):
     """The options that setups of a data set are read by; what it is called is not among them."""
-    keys = {"reader", "root", "csv", "defect_component", "objects", "mask_threshold", "seed"}
+    keys = {"reader", "root", "csv", "defect_component", "objects", "mask_threshold", "max_pixels", "seed"}
     options = experiment.datasets[dataset].model_dump(mode="json", include=keys)
     return {
         **options,

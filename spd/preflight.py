@@ -4,6 +4,7 @@ Each function returns a line for each thing that is missing: what, where, and th
 """
 
 import importlib.util
+import os
 import runpy
 import shlex
 import shutil
@@ -85,6 +86,14 @@ def _expected(entry: DatasetOptions) -> str:
         licence = f" ({entry.licence})" if entry.licence else ""
         return f"put or link {entry.name}{licence} there, as train/<class>/<image>"
     return f"put or link {entry.name} there, or name another folder"
+
+
+def read_only(folder: Path) -> Path | None:
+    """The nearest folder at or above `folder` that is there, if nothing can be made in it; else None."""
+    at = folder.absolute()
+    while not at.exists():
+        at = at.parent
+    return None if at.is_dir() and os.access(at, os.W_OK | os.X_OK) else at
 
 
 def room(needed: int, folder: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Reads one setup of a data set into its manifest, and judges what its files show."""
 
+from collections import Counter
 from pathlib import Path
 
 from job import running
@@ -23,10 +24,12 @@ with running(snakemake) as job:
     require_listed(dataset.accept, examined, key=f"datasets.{name}")
     report = check(manifest, examined).accepting(dataset.checks, dataset.accept)
     report.require_sound(f"{name} {setup}", key=f"datasets.{name}")
-    if report.accepted:
-        job.say(f"{len(report.accepted)} accepted problems, see {snakemake.output.checks}")
-    if report.warnings:
-        job.say(f"{len(report.warnings)} warnings, see {snakemake.output.checks}")
+    for word, findings in (("accepted", report.accepted), ("warnings", report.warnings)):
+        if findings:
+            kinds = ", ".join(f"{kind} {n}" for kind, n in Counter(f.kind for f in findings).items())
+            job.say(f"{len(findings)} {word} ({kinds}), see {snakemake.output.checks}")
+    if report.counts():
+        manifest.meta["findings"] = report.counts()
     Path(snakemake.output.checks).write_text(report.text() + "\n", encoding="utf-8")
     write(manifest, snakemake.output.csv)
     counts = manifest.counts().drop(columns="object").sum()
