@@ -50,7 +50,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     table = pd.DataFrame(
         [(values + [""] * len(names))[: len(names)] for values in rows.values()],
         columns=names,
-        index=pd.Index(rows, name="line", dtype=int),
+        index=pd.Index(list(rows), name="line", dtype=int),
         dtype=str,
     )
     table.attrs["separator"] = SEPARATORS[separator]

@@ -46,6 +46,8 @@ def read_rows(path: Path, defect_component: int | None) -> pd.DataFrame:
             f"{path}: no column {', '.join(missing)}; VisA's split format is object,split,label,image,mask, "
             f"and its columns, separated by {table.attrs['separator']}, are {there}"
         )
+    if table.empty:
+        raise ValueError(f"{path}: no images found, nothing follows its header")
     if "mask" not in table.columns:
         table["mask"] = ""
     if "defect" not in table.columns:

@@ -71,6 +71,7 @@ def test_what_a_csv_writer_wrote_is_read_back(tmp_path_factory, rows, separator)
         (PLAIN.replace(",", "|"), r"no column object, .*separated by comma, are 'object\|split"),
         (PLAIN.replace("split", "part").replace(",", ";"), r"no column split; .*by semicolon, are .*'part'"),
         (PLAIN + 'nut,test,normal,"c"d.png,\n', r"no CSV in UTF-8: line 4: "),
+        (PLAIN.splitlines()[0], "no images found"),
         (b"object\n\xff\n", "no CSV in UTF-8"),
     ],
 )  # fmt: skip
