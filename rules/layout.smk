@@ -97,13 +97,9 @@ ROOTS = {  # data set -> folder, for those that are the user's
     for name, dataset in experiment.datasets.items()
     if dataset.root is not None
 }
-LISTS = {  # data set -> CSVs that list its images, for those that are the user's
-    name: [
-        root / expanded(f"datasets.{name}.csv.{setup}", csv, name in used_datasets())
-        for setup, csv in experiment.datasets[name].csv.items()
-    ]
-    for name, root in ROOTS.items()
-}
+for name in ROOTS:  # their CSVs, for variables that are not set
+    for setup, csv in experiment.datasets[name].csv.items():
+        expanded(f"datasets.{name}.csv.{setup}", csv, name in used_datasets())
 CHECKPOINTS = {  # pre-training -> file of its weights, for those that are read from one
     name: str(
         expanded(
@@ -123,9 +119,22 @@ DOWNLOADS = {  # file -> its entry, for everything that has an address
     ]
     if entry.url is not None
 }
-UNPACKED = {  # data set -> folder its archive is unpacked to, beside the archive
-    name: str(Path(archive).parent / "unpacked" / name) for name, archive in ARCHIVES.items()
-}
+
+
+def unpacked_to(name, archive):
+    """Folder that an archive is unpacked to: beside it, or where the config says."""
+    key, folder = "archive.unpack_to", experiment.datasets[name].archive.unpack_to
+    above = Path(archive).parent / "unpacked" if folder is None else expanded(name, key, folder)
+    there = (above / f"{name}.json").exists()
+    if not there and name in used_datasets() and (at := preflight.read_only(above)):
+        raise WorkflowError(
+            f"config: datasets.{name}: {archive} would be unpacked to {above}, and {at} cannot be written to; "
+            f"name another folder under datasets.{name}.{key}"
+        )
+    return str(above / name)
+
+
+UNPACKED = {name: unpacked_to(name, archive) for name, archive in ARCHIVES.items()}
 
 
 def inventory(dataset):
@@ -146,12 +155,14 @@ def folder_state(dataset):
     if dataset not in ROOTS:
         return None
     root = ROOTS[dataset]
-    return folder_fingerprint(root, LISTS[dataset]) if root.is_dir() else "absent"
+    if UNSET or not root.is_dir():  # either is said before any job
+        return "absent"
+    return folder_fingerprint(root, experiment.datasets[dataset].split_files())
 
 
 def read_by(dataset, setups):
     """The options that setups of a data set are read by; what it is called is not among them."""
-    keys = {"reader", "root", "csv", "defect_component", "objects", "mask_threshold", "seed"}
+    keys = {"reader", "root", "csv", "defect_component", "objects", "mask_threshold", "max_pixels", "seed"}
     options = experiment.datasets[dataset].model_dump(mode="json", include=keys)
     return {
         **options,

@@ -431,6 +431,12 @@ def _explain(problem: Mapping[str, Any]) -> str:
         return f"{key}: {given!r} is not allowed{hint}; allowed: {problem['ctx']['expected']}"
     if kind == "string_pattern_mismatch" and (words := PATTERNS.get(problem["ctx"]["pattern"])):
         return f"{key}: {given!r} is not allowed here; allowed: {words}"
+    if kind == "string_type" and given is not None and not isinstance(given, list | tuple | Mapping):
+        was = {bool: "true or false", int: "a number", float: "a number"}.get(type(given), "a date")
+        return (
+            f"{key}: quote it, as '...': without quotes YAML reads it as {was} (given: {given!r}); "
+            "01 in quotes is '01'"
+        )
     shown = json.dumps(given, default=str)
     return f"{key}: {problem['msg']} (given: {shown if len(shown) < 80 else shown[:77] + '...'})"
 

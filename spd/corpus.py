@@ -215,7 +215,9 @@ def _decoded(manifest: Manifest, size: int, workers: int | None) -> Iterator[tup
         tqdm(total=len(paths), desc="decode", unit="image", mininterval=1) as bar,
     ):
         for start in range(0, len(paths), chunk):
-            for found in pool.map(lambda path: _decode(path, size), paths[start : start + chunk]):
+            for found in pool.map(
+                lambda path: _decode(path, size, manifest.max_pixels), paths[start : start + chunk]
+            ):
                 bar.update()
                 if isinstance(found, str):
                     unreadable.append(found)
@@ -225,9 +227,9 @@ def _decoded(manifest: Manifest, size: int, workers: int | None) -> Iterator[tup
         raise ValueError(f"{len(unreadable)} of {len(paths)} images:\n  " + "\n  ".join(unreadable))
 
 
-def _decode(path: Path, size: int) -> tuple[np.ndarray, np.ndarray] | str:
+def _decode(path: Path, size: int, max_pixels: int) -> tuple[np.ndarray, np.ndarray] | str:
     try:
-        rgb = read_rgb(path)
+        rgb = read_rgb(path, max_pixels=max_pixels)
     except (ValueError, OSError) as error:
         return str(error)
     squashed = rgb.resize((size, size), Image.Resampling.BILINEAR)

@@ -5,6 +5,7 @@ Each function returns a line for each thing that is missing: what, where, and th
 
 import importlib.util
 import json
+import os
 import runpy
 import shlex
 import shutil
@@ -123,6 +124,14 @@ def networks(asked: Sequence[tuple[str, str, Sequence[str], bool]]) -> list[str]
         last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         return [f"{', '.join(one[0] for one in asked)}: could not be looked up: {last}"]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def read_only(folder: Path) -> Path | None:
+    """The nearest folder at or above `folder` that is there, if nothing can be made in it; else None."""
+    at = folder.absolute()
+    while not at.exists():
+        at = at.parent
+    return None if at.is_dir() and os.access(at, os.W_OK | os.X_OK) else at
 
 
 def room(needed: int, folder: Path) -> list[str]:

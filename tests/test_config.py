@@ -116,6 +116,11 @@ def test_every_field_of_the_schema_is_documented():
         ({"presets": {"x": 3}}, ["presets: each preset must be a mapping"]),
         ({"presets": {"x": {"extends": "tinny"}}}, ["presets.x.extends", "did you mean 'tiny'", "allowed:"]),
         ({"seeds": "[0,1]"}, ["seeds", "unknown key"]),
+        (
+            {"datasets": {"mvtec": {"objects": [1]}}},
+            ["datasets.mvtec.objects.0: quote it", "a number", "'01'"],
+        ),
+        ({"datasets": {"mvtec": {"name": True}}}, ["datasets.mvtec.name: quote it", "true or false"]),
         ({"datasets": 3}, ["datasets", "valid dictionary", "given: 3"]),
         ({"tables": [1]}, ["tables", "valid dictionary"]),
         (

@@ -166,3 +166,9 @@ def test_split_takes_a_share_of_each_class():
         corpus.split(labels, 63, seed=0)
     kept, held_out = corpus.split(labels, 0, seed=0)
     assert len(kept) == 63 and len(held_out) == 0
+
+
+def test_the_bound_on_pixels_is_the_manifests(manifest):
+    manifest.meta["max_pixels"] = 20 * 30 - 1
+    with pytest.raises(ValueError, match=r"6 of 6 images:\n.*more than 599 pixels"):
+        corpus.load(manifest, 10)

@@ -186,3 +186,13 @@ def test_message_numbers_everything_and_names_the_way_out():
         "  2. two",
     ]
     assert "SPD_PREFLIGHT=no" in text
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    assert preflight.read_only(tmp_path / "new" / "unpacked") is None
+    assert preflight.read_only(tmp_path / "file" / "unpacked") == tmp_path / "file"
+    monkeypatch.setattr(
+        preflight.os, "access", lambda path, mode: path != tmp_path
+    )  # as on a read-only share
+    assert preflight.read_only(tmp_path / "unpacked") == tmp_path

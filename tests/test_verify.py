@@ -11,7 +11,7 @@ from spd.provenance import file_sha256
 from spd.records import read_json, write_json
 from spd.verify import hash_list, main, verify, write_hashes
 
-CSV = "object,split,label,image,mask\nnut,train,normal,a.png,\nnut,test,anomaly,b.png,\n"
+CSV = "object,split,label,image,mask\nnut,train,normal,a.png,\nnut,test,anomaly,b.jfif,\n"
 RESULTS = Path("results/small")
 MANIFEST = RESULTS / "manifests/mine/1cls.csv"
 BACKBONE = RESULTS / "backbones/a/seed0.safetensors"
@@ -38,7 +38,7 @@ def made(tmp_path, monkeypatch):
     (photographs / "a.png").write_bytes(b"a")
     (photographs / "split.csv").write_text(CSV)
     rows = split_csv.read(photographs, csv="split.csv")
-    rows.meta["fingerprint"] = folder_fingerprint(photographs)
+    rows.meta.update(csv=["split.csv"], fingerprint=folder_fingerprint(photographs, ["split.csv"]))
     manifest.write(rows, MANIFEST)
     job("manifest", MANIFEST, MANIFEST.with_suffix(".json"))
     BACKBONE.parent.mkdir(parents=True)
@@ -113,13 +113,18 @@ def test_a_moved_row_of_a_manifest_is_named(made):
     assert altered() == {str(MANIFEST)}
 
 
-def test_a_replaced_photograph_is_named(made):
-    (made / "photographs/a.png").write_bytes(b"other")
+@pytest.mark.parametrize("name", ["a.png", "b.jfif"])
+def test_a_replaced_photograph_is_named(made, name):
+    (made / "photographs" / name).write_bytes(b"other")
     assert altered() == {"photographs"}
 
 
 def test_an_unpacked_folder_with_fewer_files_is_named(made):
-    inventory = {"archive": folder_fingerprint("photographs"), "files": 2, "bytes": 1 + len(CSV)}
+    inventory = {
+        "archive": folder_fingerprint("photographs", ["split.csv"]),
+        "files": 2,
+        "bytes": 1 + len(CSV),
+    }
     Path("photographs/.unpacked.json").write_text(json.dumps(inventory))
     assert altered() == set()
     Path("photographs/a.png").unlink()

@@ -14,13 +14,18 @@ with running(snakemake) as job:
     from spd.report.tables import write_overview
 
     options, datasets = snakemake.params.overview, snakemake.params.datasets
-    frames, lines = [], []
+    frames, lines, findings = [], [], []
     for path in snakemake.input.manifests:
         dataset = datasets[Path(path).parent.name]
-        frame = overview(read(path), dataset["facts"], dataset["objects"])
+        manifest = read(path)
+        frame = overview(manifest, dataset["facts"], dataset["objects"])
         if dataset["facts"] is not None:
             require_stated(frame)
         frames.append(frame.assign(dataset=dataset["name"]))
+        if found := manifest.meta.get("findings"):
+            said = ", ".join(f"{count} {kind}" for kind, count in found.items())
+            checks = Path(path).with_suffix(".checks.txt")
+            findings.append(f"{dataset['name']} {Path(path).stem}: the checks found {said} ({checks}).")
         lines.append(f"{dataset['name']} {Path(path).stem}: {totals(frame)}")
     job.say("\n    ".join(["images found:", *lines]))
     write_overview(
@@ -30,7 +35,7 @@ with running(snakemake) as job:
         title=options["title"],
         caption=options["caption"],
         preset=snakemake.params.preset,
-        notes=[f"{entry['name']}: {entry['licence']}" for entry in datasets.values()],
+        notes=[*(f"{entry['name']}: {entry['licence']}" for entry in datasets.values()), *findings],
     )
     write_record(
         snakemake.output.record,

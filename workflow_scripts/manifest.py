@@ -1,5 +1,6 @@
 """Reads one setup of a data set into its manifest, and judges what its files show."""
 
+from collections import Counter
 from pathlib import Path
 
 from job import running
@@ -23,10 +24,12 @@ with running(snakemake) as job:
     require_listed(dataset.accept, examined, key=f"datasets.{name}")
     report = check(manifest, examined).accepting(dataset.checks, dataset.accept)
     report.require_sound(f"{name} {setup}", key=f"datasets.{name}")
-    if report.accepted:
-        job.say(f"{len(report.accepted)} accepted problems, see {snakemake.output.checks}")
-    if report.warnings:
-        job.say(f"{len(report.warnings)} warnings, see {snakemake.output.checks}")
+    for word, findings in (("accepted", report.accepted), ("warnings", report.warnings)):
+        if findings:
+            kinds = ", ".join(f"{kind} {n}" for kind, n in Counter(f.kind for f in findings).items())
+            job.say(f"{len(findings)} {word} ({kinds}), see {snakemake.output.checks}")
+    if report.counts():
+        manifest.meta["findings"] = report.counts()
     for finding in report.warnings:
         if finding.kind == TOO_FEW:  # a table lacks it, which no one shall learn from the table
             job.say(str(finding))
@@ -42,7 +45,7 @@ with running(snakemake) as job:
             "dataset": name,
             "setup": setup,
             "split_hash": manifest.split_hash,
-            **({"let_through": report.let_through()} if report.accepted else {}),
+            **({"let_through": told} if (told := report.let_through()) else {}),
         },
         metrics={
             **{f"images/{kind}": int(count) for kind, count in counts.items()},

@@ -1,8 +1,10 @@
 """What can be wrong with a data set's files, found when the manifest is made and listed all together."""
 
 import difflib
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
@@ -10,14 +12,21 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from spd.datasets.examine import MISSING, Examined, ImageFile, examine, objects_in_both_splits
+from spd.datasets.examine import MISSING, UPRIGHT, Examined, ImageFile, examine, objects_in_both_splits
 from spd.datasets.manifest import FEWEST, Manifest, Row
 
 NEAR_DUPLICATE = 0.5  # correlation
 PAIRS_LISTED = 20  # per object, strongest first
 MOST_COMPARED = 20_000  # paths, for a hint
+MOST_MARKED = 0.5  # of an image; defects are small (ours)
+FEW_BITS = 14  # of 16; what uses no more leaves a quarter of the grey levels (ours)
+NORMAL = {"good", "ok", "okay", "normal", "pass", "passed", "nodefect", "defectfree", "healthy"}
+"""What people call the folder of normal images: letters alone, in lower case."""
 FATAL = ("missing", "unreadable", "mask size")
 """Problems that stop the next stage anyhow, so that nobody may accept them."""
+
+
+ALPHA = "; its transparency shows something, and is ignored: draw the mask in grey"
 
 
 class Finding(NamedTuple):
@@ -27,6 +36,12 @@ class Finding(NamedTuple):
     object: str
     paths: tuple[str, ...]
     detail: str = ""
+
+    def named_by(self, path: str) -> bool:
+        """Whether a path of `accept` means this finding."""
+        path = path.rstrip("/")
+        below = self.kind == "unused" and any(own.startswith(f"{path}/") for own in self.paths)
+        return below or path in [own.rstrip("/") for own in self.paths]
 
     def __str__(self) -> str:
         paths = " = ".join(self.paths) or self.object
@@ -57,32 +72,36 @@ class Report:
         return "\n".join(lines)
 
     def accepting(self, checks: Literal["stop", "warn"], accept: Sequence[str]) -> "Report":
-        """With the problems that a data set's keys `checks` and `accept` tolerate moved to `accepted`.
+        """With the findings that a data set's keys `checks` and `accept` tolerate moved to `accepted`.
 
-        `warn` tolerates all but `FATAL` ones, a path in `accept` those that name it. A path in `accept` that
-        no problem names becomes the warning `nothing to accept`.
+        `warn` tolerates all problems but `FATAL` ones, a path in `accept` those problems and warnings that
+        name it; a folder also what is unused below it. A path in `accept` that no finding names becomes the
+        warning `nothing to accept`.
         """
-        known = set(accept)
-        named = {path for problem in self.problems for path in problem.paths}
         idle = [
-            Finding("nothing to accept", "", (path,), "`accept` names it, and no problem of this setup does")
+            Finding("nothing to accept", "", (path,), "`accept` names it, and no finding of this setup does")
             for path in dict.fromkeys(accept)
-            if path not in named
+            if not any(finding.named_by(path) for finding in self.problems + self.warnings)
         ]
-        tolerated = [
-            p.kind not in FATAL and (checks == "warn" or bool(known & set(p.paths))) for p in self.problems
-        ]
-        pairs = list(zip(self.problems, tolerated, strict=True))
+
+        def known(finding: Finding) -> bool:
+            return any(finding.named_by(path) for path in accept)
+
+        tolerated = [p for p in self.problems if p.kind not in FATAL and (checks == "warn" or known(p))]
+        tolerated += [w for w in self.warnings if known(w)]
         return Report(
-            tuple(p for p, yes in pairs if not yes),
-            self.warnings + tuple(idle),
-            self.accepted + tuple(p for p, yes in pairs if yes),
+            tuple(p for p in self.problems if p not in tolerated),
+            tuple(w for w in self.warnings if w not in tolerated) + tuple(idle),
+            self.accepted + tuple(tolerated),
         )
 
     def let_through(self) -> str:
-        """The accepted problems counted by kind, with their objects, in one line; '' where there is none."""
+        """The accepted findings counted by kind, with their objects, in one line; '' where there is none.
+        Files that no row uses are not among them: no number hangs on these."""
         objects = defaultdict(list)
         for finding in self.accepted:
+            if finding.kind == "unused":
+                continue
             duplicate = finding.kind == "exact duplicate"
             objects[f"{finding.kind} ({finding.detail})" if duplicate else finding.kind].append(
                 finding.object
@@ -90,6 +109,11 @@ class Report:
         return "; ".join(
             f"{len(found)} {kind} in {', '.join(sorted(set(found)))}" for kind, found in objects.items()
         )
+
+    def counts(self) -> dict[str, int]:
+        """Findings that stop nothing, accepted or warned of, by kind; a list of pairs counts once."""
+        kinds = Counter(finding.kind for finding in self.warnings + self.accepted)
+        return {kind: count for kind, count in sorted(kinds.items()) if kind != "near duplicate"}
 
     def require_sound(self, name: str, key: str = "datasets.<name>") -> None:
         """Raises DatasetError that lists all problems, if there are any, and the way out.
@@ -111,13 +135,17 @@ class Report:
 
 
 def require_listed(accept: Sequence[str], examined: Examined, key: str = "datasets.<name>") -> None:
-    """Raises DatasetError with each path of `accept` that is no image or mask of the data set, and the
-    nearest that is.
+    """Raises DatasetError with each path of `accept` that is no image or mask of the data set, no folder of
+    them and nothing unused, and the nearest that is.
 
     examined: the files of all setups; key: the data set's place in config.yaml.
     """
-    files = examined.images.keys() | examined.masks.keys()
-    lines = [f"  {path}{_nearest(path, files)}" for path in accept if path not in files]
+    files = examined.images.keys() | examined.masks.keys() | {rest.path for rest in examined.unused}
+    lines = [
+        f"  {path}{_nearest(path, files)}"
+        for path in accept
+        if path not in files and not any(file.startswith(f"{path.rstrip('/')}/") for file in files)
+    ]
     if lines:
         head = f"{key}.accept: no image or mask in use has the path"
         raise DatasetError("\n".join([head, *lines, "give paths as the checks list them, below the root"]))
@@ -146,10 +174,14 @@ def check(
 
     Problems: `missing` files; `unreadable` (damaged or truncated) images and masks; `mask size` other than
     the image's; `empty mask` of an anomaly; `marked normal` (a mask with anomalous pixels on a normal image);
-    `exact duplicate` (the same bytes in train and test, or labelled both normal and anomalous).
-    Warnings: `unused` (files that the reader found no use for, `meta["unused"]`); `no mask` (an anomaly
-    without one, though others of its object have one: the object's segmentation is then not measured); `too
-    few images` (an object that 1-class tables are made without); `near
+    `exact duplicate` (the same bytes in train and test, or labelled both normal and anomalous); `normal as
+    anomaly` (a defect that is called `Good`, `OK`, ...).
+    Warnings: `unused` (files in the data set's folder that no row uses); `too few images` (an object that
+    1-class tables are made without); `one class` (class folders with
+    nothing to tell apart); `no mask` (an anomaly without one, though others of its object have one: the
+    object's segmentation is then not measured); `large mask` (more than half of an image or all of its border
+    is marked, as where a mask is inverted); `turned` (EXIF asks viewers to turn images, and not all of an
+    object's alike or beside masks); `few grey levels` (16-bit files whose top two bits are empty); `near
     duplicates` (how many pairs of an object lie across train and test), followed by the 20 strongest as `near
     duplicate`; by 3 where more than half of the test images are concerned, which aligned parts that look
     alike cause.
@@ -168,12 +200,14 @@ def check(
         finding for row, image in zip(rows, seen, strict=True) for finding in _of_files(row, image, examined)
     ]
     problems += _exact_duplicates(rows, seen)
-    warnings = [
-        Finding("unused", "", (path,), "no row uses it: is its name right, or is its image missing?")
-        for path in manifest.meta.get("unused", ())
-    ]
+    problems += _normal_as_anomaly(rows)
+    warnings = [Finding("unused", "", (rest.path,), str(rest)) for rest in examined.unused]
+    warnings += _one_class(manifest, rows)
     warnings += _missing_masks(rows)
     warnings += _too_few_images(manifest)
+    warnings += _large_masks(rows, examined)
+    warnings += _turned(rows, examined)
+    warnings += _few_levels(rows, examined)
     warnings += [
         pair
         for name in sorted(objects_in_both_splits(manifest))
@@ -197,11 +231,114 @@ def _of_files(row: Row, image: ImageFile, examined: Examined) -> Iterator[Findin
         return
     if not image.reason and (mask.width, mask.height) != (image.width, image.height):
         detail = f"mask is {mask.width} x {mask.height} pixels, its image {image.width} x {image.height}"
+        if image.orientation > 4:  # a quarter turn
+            detail += (
+                f" as stored; its EXIF orientation {image.orientation}, which turns it on a screen, is "
+                "ignored: save it as it is seen, or draw the mask on the stored pixels"
+            )
         yield Finding("mask size", row.object, (row.mask, row.image), detail)
     if row.label == "anomaly" and not mask.marked:
-        yield Finding("empty mask", row.object, (row.mask,), f"no pixel above {examined.mask_threshold}")
+        detail = f"no pixel above {examined.mask_threshold}, its largest value is {mask.largest}"
+        if mask.largest > 0:
+            detail += "; where that is a mark, set `mask_threshold: 0`, which counts every pixel above 0"
+        yield Finding("empty mask", row.object, (row.mask,), detail + ALPHA * mask.alpha)
     if row.label == "normal" and mask.marked:
         yield Finding("marked normal", row.object, (row.mask,), f"{mask.marked} pixels of a normal image")
+
+
+def _normal_as_anomaly(rows: Sequence[Row]) -> Iterator[Finding]:
+    found = defaultdict(list)
+    for row in rows:
+        if row.label == "anomaly" and re.sub(r"[\W_]", "", row.defect).lower() in NORMAL:
+            found[row.object, row.defect, _folder(row.image)].append(row)
+    for (name, defect, folder), images in found.items():
+        detail = (
+            f"{len(images):,} images of the defect {defect!r} count as anomalies; if they are normal, call "
+            "the folder `good` or label them normal"
+        )
+        yield Finding("normal as anomaly", name, (folder,), detail)
+
+
+def _one_class(manifest: Manifest, rows: Sequence[Row]) -> list[Finding]:
+    if manifest.meta.get("reader") != "class_folders" or len(manifest.objects) > 1:
+        return []
+    detail = (
+        f"all {len(rows):,} images are of one class: supervised pre-training on them stops, since its loss "
+        "would be 0, and the kNN probe says nothing"
+    )
+    return [Finding("one class", rows[0].object, (_folder(rows[0].image),), detail)]
+
+
+def _large_masks(rows: Sequence[Row], examined: Examined) -> Iterator[Finding]:
+    """One finding for each folder with masks of anomalies that mark what a defect seldom is."""
+    by_folder = defaultdict(list)
+    for row in rows:
+        if row.mask and row.label == "anomaly" and examined.masks[row.mask].marked:
+            by_folder[row.object, _folder(row.mask)].append(row.mask)
+    for (name, folder), paths in by_folder.items():
+        share = {
+            path: mask.marked / (mask.width * mask.height)
+            for path, mask in ((path, examined.masks[path]) for path in paths)
+        }
+        framed = [path for path in paths if examined.masks[path].framed]
+        large = [path for path in paths if share[path] > MOST_MARKED]
+        worst = sorted({*framed, *large}, key=lambda path: (-share[path], path))
+        if worst:
+            detail = (
+                f"of {len(paths):,} masks in it {len(large):,} mark more than half of their image and "
+                f"{len(framed):,} all of its border, such as {posixpath.basename(worst[0])} "
+                f"({100 * share[worst[0]]:.1f} %): inverted?"
+            )
+            alpha = any(examined.masks[path].alpha for path in worst)
+            yield Finding("large mask", name, (folder,), detail + ALPHA * alpha)
+
+
+def _turned(rows: Sequence[Row], examined: Examined) -> Iterator[Finding]:
+    """One finding for each object whose images are stored otherwise than a screen shows them, where that can
+    do harm: in part only, or beside masks."""
+    for name, of_object in _by_object(rows).items():
+        turned = [row for row in of_object if examined.images[row.image].orientation != UPRIGHT]
+        counts = Counter(examined.images[row.image].orientation for row in of_object)
+        masked = sum(bool(row.mask) for row in turned)
+        if turned and (len(counts) > 1 or masked):
+            said = ", ".join(f"{n:,} with {value}" for value, n in sorted(counts.items()) if value != UPRIGHT)
+            detail = (
+                f"of {len(of_object):,} images {len(turned):,} have an EXIF orientation ({said}), such as "
+                f"{turned[0].image}; pixels are used as stored, not as a screen shows them, and their masks "
+                f"({masked:,}) must be drawn on the stored pixels; save them upright"
+            )
+            yield Finding("turned", name, (_folder_of(row.image for row in turned),), detail)
+
+
+def _few_levels(rows: Sequence[Row], examined: Examined) -> Iterator[Finding]:
+    for name, of_object in _by_object(rows).items():
+        deep = [row.image for row in of_object if examined.images[row.image].largest >= 0]
+        largest = max((examined.images[path].largest for path in deep), default=-1)
+        levels = (largest + 128) // 257 + 1  # as spd.images.decoding rounds
+        bits = max(largest.bit_length(), 1)
+        if deep and bits <= FEW_BITS:
+            detail = (
+                f"the largest value of {len(deep):,} 16-bit images is {largest:,} of 65,535, as where a "
+                f"camera's {bits} bits are stored in 16: at most {levels} of 256 grey levels are left; "
+                f"multiply their values by {2 ** (16 - bits):,}"
+            )
+            yield Finding("few grey levels", name, (_folder_of(deep),), detail)
+
+
+def _by_object(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found = defaultdict(list)
+    for row in rows:
+        found[row.object].append(row)
+    return found
+
+
+def _folder(path: str) -> str:
+    return f"{posixpath.dirname(path) or '.'}/"
+
+
+def _folder_of(paths: Iterable[str]) -> str:
+    """The folder that holds all of them."""
+    return f"{posixpath.commonpath([posixpath.dirname(path) for path in paths]) or '.'}/"
 
 
 def _exact_duplicates(rows: Sequence[Row], seen: Sequence[ImageFile]) -> list[Finding]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from spd.datasets.image_files import folders_in, images_in
+from spd.datasets.image_files import folders_in, holds, images_in
 from spd.datasets.manifest import Manifest, make
 
 
@@ -38,7 +38,7 @@ def read(
         for image in images_in(root / place / name)
     ]
     if not rows:
-        found = "none found"
+        found = f"none found; {_level(folder)}"
         if tars:
             found = f"but it holds {len(tars)} tar file{'s' * (len(tars) > 1)} not yet unpacked ({tars[0]}); "
             found += (
@@ -46,5 +46,26 @@ def read(
             )
         raise ValueError(f"{folder}: expected <class>/ folders with images, {found}")
     return make(
-        rows, root, mask_threshold, objects=objects, where=str(root), reader="class_folders", setup=setup
+        rows,
+        root,
+        mask_threshold,
+        objects=objects,
+        where=str(root),
+        left_out=(),
+        reader="class_folders",
+        setup=setup,
     )
+
+
+def _level(folder: Path) -> str:
+    """Where the images lie instead of directly in class folders."""
+    if count := len(images_in(folder)):
+        return f"{count:,} images lie in the folder itself: put those of each class in a folder of its name"
+    for name in folders_in(folder):
+        for inner in folders_in(folder / name):
+            if count := len(images_in(folder / name / inner)):
+                return (
+                    f"{count:,} images lie one level deeper, in {name}/{inner}/: move them up into {name}/, "
+                    "or give a folder of links"
+                )
+    return next((f"{name}: {holds(folder / name)}" for name in folders_in(folder)), holds(folder))

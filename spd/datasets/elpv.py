@@ -50,7 +50,7 @@ def read(
     if not labels.is_file():
         raise ValueError(f"{labels}: not found; it is part of the wheel elpv-dataset")
     normal: dict[str, list[str]] = {}
-    rows = []
+    rows, uncertain = [], []
     for line in labels.read_text(encoding="utf-8").splitlines():
         if not line.strip():
             continue
@@ -63,6 +63,8 @@ def read(
             normal.setdefault(kind, []).append(image)
         elif probability == 1:
             rows.append((kind, "test", "anomaly", "", image, ""))
+        else:
+            uncertain.append(image)
     for kind, images in normal.items():
         images.sort(key=lambda image: hashlib.sha256(f"{seed}:{image}".encode()).hexdigest())
         n_train = round(TRAIN_SHARE * len(images))
@@ -76,6 +78,7 @@ def read(
         mask_threshold,
         objects=objects,
         where=str(labels),
+        left_out=[labels.name, *uncertain],
         reader="elpv",
         setup=setup,
         notice=ELPV_NOTICE,

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,54 +17,69 @@ from tqdm import tqdm
 
 from spd.datasets.image_files import ImageError, open_image
 from spd.datasets.manifest import Manifest
-from spd.datasets.masks import read_mask
+from spd.datasets.masks import drawn_in_alpha, read_values
+from spd.datasets.unused import Unused, unused
 from spd.images.png import read_lines, read_png
 from spd.tensors import open_tensors, write_tensors
 
 THUMBNAIL = 64  # px
 PNG_BEGIN, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 MISSING = "missing"
+UPRIGHT = 1  # EXIF's orientation
+LARGEST = 2**31 - 1  # that is told of a mask
+ORIENTATION = 0x0112  # EXIF's tag
 
 
 class ImageFile(NamedTuple):
     """One image: width and height in pixels as stored (0 where it cannot be read), SHA-256 of its bytes
-    (b'' where missing), its place in `thumbnails` (-1: none), and what is wrong with it (''; `MISSING`)."""
+    (b'' where missing), its place in `thumbnails` (-1: none), what is wrong with it (''; `MISSING`), its EXIF
+    orientation (1: upright, 2 to 8: mirrored or turned), and the largest value of a 16-bit image (-1: it has
+    8 bits)."""
 
     width: int
     height: int
     digest: bytes
     thumbnail: int
     reason: str
+    orientation: int = UPRIGHT
+    largest: int = -1
 
 
 class MaskFile(NamedTuple):
-    """One mask: width and height in pixels, how many are above the threshold, and what is wrong with it."""
+    """One mask: width and height in pixels, how many are above the threshold, what is wrong with it, whether
+    all pixels of its border are above the threshold, its largest value, and whether its transparency, which
+    is ignored, shows something (looked at where few or most pixels are marked)."""
 
     width: int
     height: int
     marked: int
     reason: str
+    framed: bool = False
+    largest: int = 0
+    alpha: bool = False
 
 
 @dataclass(frozen=True)
 class Examined:
     """images, masks: by path, as in the manifest; thumbnails: uint8 (M, 64, 64), grey; mask_threshold: the
-    one that `marked` was counted with."""
+    one that `marked` was counted with; unused: what else lies in the folder."""
 
     images: dict[str, ImageFile]
     masks: dict[str, MaskFile]
     thumbnails: np.ndarray
     mask_threshold: int
+    unused: tuple[Unused, ...] = ()
 
 
 def examine(manifests: Sequence[Manifest], *, workers: int | None = None, progress: bool = True) -> Examined:
-    """Decodes every image and mask of some setups of one data set once.
+    """Decodes every image and mask of some setups of one data set once, and looks what else lies in its
+    folder, if all manifests come from their readers (`Manifest.left_out`).
 
     Nothing is refused here: what cannot be read is noted for `spd.datasets.checks`. Thumbnails are made of
     objects that lie on both sides of a split. workers: threads (None: one per usable core; decoding runs
     outside the interpreter's lock).
     """
-    root, threshold = manifests[0].root, manifests[0].mask_threshold
+    root, threshold, bound = manifests[0].root, manifests[0].mask_threshold, manifests[0].max_pixels
     if any((m.root, m.mask_threshold) != (root, threshold) for m in manifests):
         raise ValueError("the manifests are not of one data set: their roots or mask thresholds differ")
     compared, masks = {}, {}
@@ -79,18 +95,27 @@ def examine(manifests: Sequence[Manifest], *, workers: int | None = None, progre
         tqdm(total=total, desc=f"check {name}", unit="file", disable=not progress) as bar,
     ):
         images, thumbnails = {}, []
-        look = _bounded_map(pool, lambda item: _look_at(root / item[0], item[1]), list(compared.items()))
-        for path, (width, height, digest, thumbnail, reason) in zip(compared, look, strict=True):
+        look = _bounded_map(
+            pool, lambda item: _look_at(root / item[0], item[1], bound), list(compared.items())
+        )
+        for path, (image, thumbnail) in zip(compared, look, strict=True):
             place = -1 if thumbnail is None else len(thumbnails)
             thumbnails += [] if thumbnail is None else [thumbnail]
-            images[path] = ImageFile(width, height, digest, place, reason)
+            images[path] = image._replace(thumbnail=place)
             bar.update()
-        look = _bounded_map(pool, lambda path: _look_at_mask(root / path, threshold), list(masks))
+        look = _bounded_map(pool, lambda path: _look_at_mask(root / path, threshold, bound), list(masks))
         for path, found in zip(list(masks), look, strict=True):
             masks[path] = found
             bar.update()
     stacked = np.stack(thumbnails) if thumbnails else np.zeros((0, THUMBNAIL, THUMBNAIL), np.uint8)
-    return Examined(images, masks, stacked, threshold)
+    return Examined(images, masks, stacked, threshold, _unused(manifests, {*images, *masks}))
+
+
+def _unused(manifests: Sequence[Manifest], used: set[str]) -> tuple[Unused, ...]:
+    if any(manifest.left_out is None for manifest in manifests):
+        return ()
+    left_out = {path for manifest in manifests for path in manifest.left_out}
+    return tuple(unused(manifests[0].root, used, left_out, manifests[0].meta.get("reader", "")))
 
 
 def write_examined(examined: Examined, path: str | os.PathLike[str]) -> None:
@@ -105,31 +130,46 @@ def write_examined(examined: Examined, path: str | os.PathLike[str]) -> None:
         path,
         {
             "images": _text(images),
-            "image_sizes": _table([image[:2] for image in images.values()], 2),
+            "image_facts": _table(
+                [(i.width, i.height, i.orientation, i.largest) for i in images.values()], 4
+            ),
             "digests": np.frombuffer(digests, np.uint8).reshape(-1, 32),
             "places": np.array([image.thumbnail for image in images.values()], np.int32),
             "thumbnails": examined.thumbnails,
             "masks": _text(masks),
-            "mask_facts": _table([mask[:3] for mask in masks.values()], 3),
+            "mask_facts": _table(
+                [(m.width, m.height, m.marked, m.framed, m.largest, m.alpha) for m in masks.values()], 6
+            ),
         },
-        {"mask_threshold": str(examined.mask_threshold), "reasons": json.dumps(reasons)},
+        {
+            "mask_threshold": str(examined.mask_threshold),
+            "reasons": json.dumps(reasons),
+            "unused": json.dumps(examined.unused),
+        },
     )
 
 
 def read_examined(path: str | os.PathLike[str]) -> Examined:
-    """Reads what `write_examined` wrote."""
+    """Reads what `write_examined` wrote. Raises ValueError where another version of it did."""
     tensors, metadata = open_tensors(path)
+    if "image_facts" not in tensors or "unused" not in metadata:
+        raise ValueError(f"{path}: was written by another version; delete it, and it is made again")
     reasons = json.loads(metadata["reasons"])
     images, masks = {}, {}
-    columns = (tensors[name] for name in ("image_sizes", "digests", "places"))
+    columns = (tensors[name] for name in ("image_facts", "digests", "places"))
     facts = zip(_names(tensors["images"]), *columns, strict=True)
-    for name, (width, height), digest, place in facts:
+    for name, (width, height, orientation, largest), digest, place in facts:
         reason = reasons["images"].get(name, "")
         digest = b"" if reason == MISSING else digest.tobytes()
-        images[name] = ImageFile(int(width), int(height), digest, int(place), reason)
-    for name, (width, height, marked) in zip(_names(tensors["masks"]), tensors["mask_facts"], strict=True):
-        masks[name] = MaskFile(int(width), int(height), int(marked), reasons["masks"].get(name, ""))
-    return Examined(images, masks, tensors["thumbnails"], int(metadata["mask_threshold"]))
+        images[name] = ImageFile(
+            int(width), int(height), digest, int(place), reason, int(orientation), int(largest)
+        )
+    for name, numbers in zip(_names(tensors["masks"]), tensors["mask_facts"], strict=True):
+        width, height, marked, framed, largest, alpha = (int(number) for number in numbers)
+        reason = reasons["masks"].get(name, "")
+        masks[name] = MaskFile(width, height, marked, reason, bool(framed), largest, bool(alpha))
+    rest = tuple(Unused(*values) for values in json.loads(metadata["unused"]))
+    return Examined(images, masks, tensors["thumbnails"], int(metadata["mask_threshold"]), rest)
 
 
 def objects_in_both_splits(manifest: Manifest) -> set[str]:
@@ -145,35 +185,50 @@ def _bounded_map(pool: ThreadPoolExecutor, function: Callable, items: Sequence) 
         yield from pool.map(function, items[start : start + block])
 
 
-def _look_at(path: Path, with_thumbnail: bool) -> tuple[int, int, bytes, np.ndarray | None, str]:
+def _look_at(path: Path, with_thumbnail: bool, max_pixels: int) -> tuple[ImageFile, np.ndarray | None]:
     digest = b""
     try:
         data = path.read_bytes()
         digest = hashlib.sha256(data).digest()
-        (width, height), thumbnail = _decode(data, with_thumbnail)
+        seen, thumbnail = _decode(data, with_thumbnail, max_pixels)
         _require_end(data)
     except FileNotFoundError:
-        return 0, 0, b"", None, MISSING
+        return ImageFile(0, 0, b"", -1, MISSING), None
     except ImageError as error:
-        return 0, 0, digest, None, error.reason
+        return ImageFile(0, 0, digest, -1, error.reason), None
     except OSError as error:
-        return 0, 0, digest, None, _reason(error)
-    return width, height, digest, thumbnail, ""
+        return ImageFile(0, 0, digest, -1, _reason(error)), None
+    return seen._replace(digest=digest), thumbnail
 
 
-def _decode(data: bytes, with_thumbnail: bool) -> tuple[tuple[int, int], np.ndarray | None]:
-    with open_image(io.BytesIO(data), "") as image:
-        size = image.size
+def _decode(data: bytes, with_thumbnail: bool, max_pixels: int) -> tuple[ImageFile, np.ndarray | None]:
+    with open_image(io.BytesIO(data), "", max_pixels=max_pixels) as image:
+        seen = ImageFile(image.width, image.height, b"", -1, "", _orientation(image))
         if image.mode in ("I", "F"):
             raise ValueError("32-bit pixels have no defined range; convert it to 8- or 16-bit")
         if image.format == "PNG":
             found = read_png(data) if with_thumbnail else read_lines(data)
             if found is not None:
-                return size, _thumbnail(Image.fromarray(found)) if with_thumbnail else None
+                return seen, _thumbnail(Image.fromarray(found)) if with_thumbnail else None
+        deep = ";16" in f"{image.mode} {image.tile}"  # colour of 16 bits has no mode of its own
         # JPEG: all data are read, but only the coefficients are decoded that a small image needs.
         image.draft("L", (THUMBNAIL, THUMBNAIL))
         image.load()
-        return size, _thumbnail(image) if with_thumbnail else None
+        if deep:
+            largest = int(np.asarray(image).max())
+            seen = seen._replace(largest=largest if image.mode.startswith("I;16") else largest * 257)
+        return seen, _thumbnail(image) if with_thumbnail else None
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow itself turns TIFFs, and would decode a PNG to look for EXIF data behind its pixels.
+    if image.format == "TIFF" or "exif" not in image.info:
+        return UPRIGHT
+    try:
+        stated = image.getexif().get(ORIENTATION, UPRIGHT)
+    except Exception:  # whatever damaged metadata lead to; the pixels are what counts
+        return UPRIGHT
+    return stated if stated in range(1, 9) else UPRIGHT
 
 
 def _require_end(data: bytes) -> None:
@@ -189,18 +244,24 @@ def _thumbnail(image: Image.Image) -> np.ndarray:
     return np.asarray(grey)
 
 
-def _look_at_mask(path: Path, threshold: int) -> MaskFile:
+def _look_at_mask(path: Path, threshold: int, max_pixels: int) -> MaskFile:
     try:
         data = path.read_bytes()
-        mask = read_mask(io.BytesIO(data), threshold)
+        values = read_values(io.BytesIO(data), threshold, max_pixels=max_pixels)
         _require_end(data)
+        mask = values > threshold
+        marked = int(mask.sum())
+        framed = all(bool(edge.all()) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+        doubtful = framed or not 0 < marked <= mask.size / 2
+        alpha = doubtful and drawn_in_alpha(io.BytesIO(data), max_pixels=max_pixels)
     except FileNotFoundError:
         return MaskFile(0, 0, 0, MISSING)
     except ImageError as error:
         return MaskFile(0, 0, 0, error.reason)
     except OSError as error:
         return MaskFile(0, 0, 0, _reason(error))
-    return MaskFile(mask.shape[1], mask.shape[0], int(mask.sum()), "")
+    largest = min(max(math.ceil(values.max()), 0), LARGEST)
+    return MaskFile(mask.shape[1], mask.shape[0], marked, "", framed, largest, alpha)
 
 
 def _reason(error: Exception) -> str:

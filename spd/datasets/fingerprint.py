@@ -4,32 +4,48 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from spd.datasets.image_files import is_image
+from spd.datasets.csv_file import named_paths
+from spd.datasets.image_files import as_on_disk, is_file, is_image, walk
 from spd.provenance import file_sha256
 
 
-def folder_fingerprint(root: str | os.PathLike[str], files: Iterable[str | os.PathLike[str]] = ()) -> str:
-    """SHA-256 over (relative path, size, mtime_ns) of each image and CSV file below `root`, without reading
-    them, and of `files` that lie elsewhere (by their own path; a missing one counts by its name).
+def folder_fingerprint(root: str | os.PathLike[str], csvs: Iterable[str | os.PathLike[str]] = ()) -> str:
+    """SHA-256 over (relative path, size, mtime_ns) of each image and CSV file below `root`, of every other
+    path that `csvs` name, whatever its extension, and of those of `csvs` that lie elsewhere (by their own
+    path). Of all of them nothing but the CSVs is read; a missing file counts by its name.
 
-    Files that no reader uses (READMEs, hidden files, caches) do not count. Links to folders are followed once
-    each.
+    csvs: split CSVs, relative to `root` unless absolute. Files that no reader uses (READMEs, hidden files,
+    caches) do not count. Links to folders are followed once each.
     Raises ValueError where there is no such folder.
     """
     root = Path(root)
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder")
+    files = {
+        path: (entry.stat().st_size, entry.stat().st_mtime_ns)
+        for path, entry in walk(root)
+        if (is_image(entry.name) or entry.name.lower().endswith(".csv")) and is_file(entry)
+    }
+    named = [root / csv for csv in csvs]
+    elsewhere = [csv for csv in named if not csv.resolve().is_relative_to(root.resolve())]
+    others = {as_on_disk(root, path) for csv in named for path in named_paths(csv)} - files.keys()
     digest = hashlib.sha256()
-    for path, size, mtime_ns in sorted(_walk(str(root), "")):
+    states = [*sorted(files.items()), *((path, _state(root / path)) for path in sorted(others))]
+    states += [(str(csv), _state(csv)) for csv in sorted(elsewhere)]
+    for path, (size, mtime_ns) in states:
         digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    for file in sorted(Path(file) for file in files):
-        if not file.resolve().is_relative_to(root.resolve()):
-            size, mtime_ns = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else (-1, -1)
-            digest.update(f"{file}\0{size}\0{mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):  # ValueError: a zero byte, which the reader refuses
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
 
 
 def archive_fingerprint(path: str | os.PathLike[str]) -> str:
@@ -62,21 +78,3 @@ def remember_fingerprint(path: Path, sha256: str) -> None:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256.json")
-
-
-def _walk(
-    folder: str, prefix: str, seen: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[tuple[str, int, int]]:
-    stat = os.stat(folder)  # noqa: PTH116
-    here = (stat.st_dev, stat.st_ino)
-    if here in seen:
-        return  # a link to a folder above
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(entry.path, f"{prefix}{entry.name}/", seen | {here})
-            elif (is_image(entry.name) or entry.name.lower().endswith(".csv")) and entry.is_file():
-                status = entry.stat()
-                yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns

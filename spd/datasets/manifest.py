@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from spd.datasets.options import RESERVED_OBJECTS
+from spd.datasets.options import MAX_PIXELS, RESERVED_OBJECTS
 
 COLUMNS = ("object", "split", "label", "defect", "image", "mask")
 SPLITS = ("train", "test")
@@ -43,12 +43,16 @@ class Manifest:
     root: folder that `image` and `mask` are relative to, as given (relative: to the working folder).
     mask_threshold: a mask pixel above it is anomalous (0 for class ids, 127 for grey masks).
     meta: JSON-able facts such as dataset, setup, reader, fingerprint, licence, notice.
+    left_out: paths below the root that the reader passes over on purpose, folders with a `/` at the end: what
+    else it made no row of was overlooked. None: not known (the manifest was read from its file, or is a part
+    of another).
     """
 
     rows: pd.DataFrame
     root: Path
     mask_threshold: int
     meta: dict[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -61,6 +65,11 @@ class Manifest:
     def objects(self) -> list[str]:
         """Object names, sorted."""
         return sorted(self.rows["object"].unique())
+
+    @property
+    def max_pixels(self) -> int:
+        """Pixels of an image above which it is refused as a decompression bomb."""
+        return self.meta.get("max_pixels", MAX_PIXELS)
 
     @property
     def split_hash(self) -> str:
@@ -106,27 +115,35 @@ def make(
     *,
     objects: Sequence[str] | None = None,
     where: str = "",
+    left_out: Sequence[str] | None = None,
     **meta: Any,
 ) -> Manifest:
     """Builds a validated, sorted manifest.
 
-    rows: tuples in the order of `COLUMNS`, or a DataFrame with these columns; objects: keep only these
-    (None: all); where: what to name in an error (the file or folder that the rows were read from).
+    rows: tuples in the order of `COLUMNS`, or a DataFrame with these columns, whose index is the line in its
+    file where it is named `line`; objects: keep only these (None: all); where: what to name in an error (the
+    file or folder that the rows were read from); left_out: as in `Manifest`, to which the files of other
+    objects are added.
     Raises ValueError that names the row for an unknown word, an unsafe path or an image listed twice.
     """
     where = where or str(root)
     try:
-        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str).reset_index(drop=True)
+        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
     except UnicodeEncodeError as error:  # a file name that is not UTF-8
         raise ValueError(f"{where}: the name {error.object!r} is not UTF-8; rename the file") from None
     table = table.fillna("")
     if objects is not None:
-        table = table[table["object"].isin(_known(objects, sorted(table["object"].unique()), where))]
+        wanted = table["object"].isin(_known(objects, sorted(table["object"].unique()), where))
+        if left_out is not None:
+            others = table[~wanted]
+            left_out = [*left_out, *others["image"], *(mask for mask in others["mask"] if mask)]
+        table = table[wanted]
     if table.empty:
         raise ValueError(f"{where}: no images found")
     _validate(table, where)
     table = table.sort_values(["object", "split", "label", "image"], kind="stable").reset_index(drop=True)
-    return Manifest(table, Path(root), mask_threshold, meta)
+    table.index.name = None
+    return Manifest(table, Path(root), mask_threshold, meta, None if left_out is None else tuple(left_out))
 
 
 def write(manifest: Manifest, csv_path: str | os.PathLike[str]) -> None:
@@ -197,7 +214,11 @@ def _validate(table: pd.DataFrame, where: str) -> None:
     def refuse(bad: pd.Series, reason: str) -> None:
         if bad.any():
             row = table[bad].iloc[0].to_dict()
-            raise ValueError(f"{where}: {reason}: {str(row)[:400]} ({int(bad.sum())} such rows)")
+            line = ""
+            if table.index.name == "line":
+                lines = ", ".join(map(str, table.index[bad][:5]))
+                line = f"line {lines}{', ...' if bad.sum() > 5 else ''}: "
+            raise ValueError(f"{where}: {line}{reason}: {str(row)[:400]} ({int(bad.sum())} such rows)")
 
     for column in COLUMNS:
         refuse(~table[column].map(_plain), f"{column} must have no control characters")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from spd.datasets.image_files import folders_in, images_in
+from spd.datasets.image_files import composed, folders_in, holds, images_in
 from spd.datasets.manifest import Manifest, make
 
 
@@ -19,9 +19,8 @@ def read(
 
     root: the folder of the object folders, or one object folder itself, which then gives the object its name.
     `defect` is the folder's name. A mask is the file in ground_truth/<defect>/ with the image's stem, with or
-    without the suffix `_mask`, of any image format; '' where there is none. `meta["unused"]` lists masks that
-    belong to no image and images directly in test/, where there are any. Raises ValueError where the layout
-    is another.
+    without the suffix `_mask`, of any image format; '' where there is none. Raises ValueError where the
+    layout is another.
     """
     if setup != "1cls":
         raise ValueError(
@@ -29,6 +28,12 @@ def read(
         )
     root = Path(root)
     if (root / "train").is_dir() and (root / "test").is_dir():
+        # What lies beside the one object folder is no part of the data set.
+        left_out = [
+            f"{entry.name}/" if entry.is_dir() else entry.name
+            for entry in root.parent.iterdir()
+            if entry.name != root.name
+        ]
         root, found = root.parent, [root.name]
         if objects is not None and list(objects) != found:
             raise ValueError(
@@ -39,15 +44,16 @@ def read(
         if not found:
             inner = [name for name in folders_in(root) if any((root / name).glob("*/train"))]
             hint = f"; did you mean {root / inner[0]}?" if inner else ""
-            raise ValueError(f"{root}: no <object>/train/good in it, which is MVTec-AD's layout{hint}")
+            raise ValueError(
+                f"{root}: no <object>/train/good in it, which is MVTec-AD's layout{hint}; {holds(root)}"
+            )
+        left_out = [] if objects is None else [f"{name}/" for name in found if name not in objects]
     used = [name for name in found if objects is None or name in objects]
     rows = [row for name in used for row in _object(root, name)]
     if objects is not None and set(objects) - set(found):
         missing = ", ".join(sorted(set(objects) - set(found)))
         raise ValueError(f"{root}: no object {missing}; there are {', '.join(found)}")
-    unused = _unused(root, used, {row[-1] for row in rows})
-    meta = {"unused": unused} if unused else {}
-    return make(rows, root, mask_threshold, where=str(root), reader="mvtec", setup=setup, **meta)
+    return make(rows, root, mask_threshold, where=str(root), left_out=left_out, reader="mvtec", setup=setup)
 
 
 def _object(root: Path, name: str) -> list[tuple[str, ...]]:
@@ -60,15 +66,15 @@ def _object(root: Path, name: str) -> list[tuple[str, ...]]:
         for image in images_in(folder / "train/good")
     ]
     if not rows:
-        raise ValueError(f"{folder / 'train' / 'good'}: no images")
+        raise ValueError(f"{folder / 'train' / 'good'}: no images; {holds(folder / 'train' / 'good')}")
     for defect in folders_in(folder / "test"):
-        truth = {Path(f).stem: f for f in images_in(folder / "ground_truth" / defect)}
+        truth = {composed(Path(f).stem): f for f in images_in(folder / "ground_truth" / defect)}
         for image in images_in(folder / "test" / defect):
             path = f"{name}/test/{defect}/{image}"
             if defect == "good":
                 rows.append((name, "test", "normal", "", path, ""))
                 continue
-            stem = Path(image).stem
+            stem = composed(Path(image).stem)
             mask = truth.get(f"{stem}_mask") or truth.get(stem)
             rows.append(
                 (
@@ -81,14 +87,3 @@ def _object(root: Path, name: str) -> list[tuple[str, ...]]:
                 )
             )
     return rows
-
-
-def _unused(root: Path, objects: Sequence[str], masks: set[str]) -> list[str]:
-    """Image files of the layout that no row uses: most likely misnamed, or an image is missing."""
-    found = []
-    for name in objects:
-        truth = root / name / "ground_truth"
-        for defect in folders_in(truth) if truth.is_dir() else []:
-            found += [f"{name}/ground_truth/{defect}/{mask}" for mask in images_in(truth / defect)]
-        found += [f"{name}/test/{image}" for image in images_in(root / name / "test")]
-    return [path for path in found if path not in masks]

@@ -11,6 +11,7 @@ from spd.options import Options
 
 # `mean` is the row of averages in every table, `all` the job that handles all objects; jobs have folders.
 RESERVED_OBJECTS = ("", "mean", "all", ".", "..")
+MAX_PIXELS = 178_956_970  # of one image; Pillow's own bound on decompression bombs
 Setup = Literal["1cls", "2cls_highshot", "2cls_fewshot"]
 
 ELPV_NOTICE = (
@@ -50,6 +51,10 @@ class ArchiveOptions(Options):
 
     nested: bool = False
     """The archive holds one tar a class (ImageNet's ILSVRC2012_img_train.tar): each becomes a folder."""
+
+    unpack_to: str | None = Field(None, min_length=1)
+    """Folder for what is unpacked, which gets a folder of the data set's key in it; environment variables are
+    expanded; null: `unpacked/` beside the archive. For an archive on a share that cannot be written to."""
 
     limits: UnpackLimits = UnpackLimits()
     """Bounds on what it may unpack to."""
@@ -103,6 +108,10 @@ class DatasetOptions(Options):
     mask_threshold: int | None = Field(None, ge=0, le=254)
     """A mask pixel above it is anomalous: 0 for class ids, 127 for grey masks; null: 0 for visa, else 127."""
 
+    max_pixels: int = Field(MAX_PIXELS, ge=1)
+    """Pixels of an image above which it is refused as a decompression bomb; raise it for line scans that are
+    meant to be so large. Decoding takes 3 to 9 bytes of memory a pixel."""
+
     seed: int = Field(0, ge=0)
     """For elpv: seed of its 80/20 split of the normal images."""
 
@@ -125,6 +134,13 @@ class DatasetOptions(Options):
     def lists(self) -> dict[Setup, Path]:
         """`csv` with `~` and variables expanded. Raises ValueError where one is not set."""
         return {at: expand(path, f"datasets: {self.name}: csv: {at}") for at, path in self.csv.items()}
+
+    def split_files(self) -> list[str]:
+        """The CSVs that name the images, relative to the root unless absolute: of `csv`, or of VisA's layout;
+        else none. Raises ValueError as `lists` does."""
+        if self.reader == "visa":
+            return [f"split_csv/{setup}.csv" for setup in self.setups]
+        return [str(path) for path in self.lists().values()]
 
     @model_validator(mode="before")
     @classmethod

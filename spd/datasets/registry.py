@@ -7,7 +7,7 @@ from typing import Any
 from spd.datasets import class_folders, elpv, mvtec, split_csv, visa
 from spd.datasets.fingerprint import archive_fingerprint, folder_fingerprint
 from spd.datasets.manifest import Manifest
-from spd.datasets.options import DatasetOptions, expand
+from spd.datasets.options import MAX_PIXELS, DatasetOptions, expand
 
 READERS = {
     module.__name__.rpartition(".")[2]: module for module in (visa, mvtec, class_folders, split_csv, elpv)
@@ -58,7 +58,7 @@ def fingerprint(dataset: DatasetOptions) -> str:
     if dataset.root is None:
         return elpv.fingerprint()
     root = images_root(dataset)
-    return folder_fingerprint(root, [root / csv for csv in dataset.lists().values()])
+    return folder_fingerprint(root, dataset.split_files())
 
 
 def make_manifest(
@@ -66,7 +66,8 @@ def make_manifest(
 ) -> Manifest:
     """Reads one setup of a data set; `unpacked` is the folder its archive was unpacked to.
 
-    `meta` gains dataset and fingerprint, and licence and notice where there are any.
+    `meta` gains dataset and fingerprint, and where there are any licence, notice, max_pixels other than the
+    default, and csv, the files of a folder of yours that name its images.
     """
     options: dict[str, Any] = {"objects": dataset.objects}
     if dataset.mask_threshold is not None:
@@ -84,4 +85,8 @@ def make_manifest(
         fingerprint=fingerprint(dataset),
         **{key: text for key, text in said.items() if text},
     )
+    if dataset.root is not None and dataset.split_files():
+        manifest.meta["csv"] = dataset.split_files()
+    if dataset.max_pixels != MAX_PIXELS:
+        manifest.meta["max_pixels"] = dataset.max_pixels
     return manifest

@@ -1,16 +1,15 @@
 """Your own data set as a CSV in VisA's split format: `object,split,label,image,mask`, optionally `defect`."""
 
-import csv
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from spd.datasets.csv_file import read_table
+from spd.datasets.image_files import as_on_disk
 from spd.datasets.manifest import COLUMNS, Manifest, make
 
-MOST_COLUMNS = 1000
 REQUIRED = ("object", "split", "label", "image")
 
 
@@ -38,13 +37,17 @@ def read(
 
 
 def read_rows(path: Path, defect_component: int | None) -> pd.DataFrame:
-    """The CSV's rows with the manifest's six columns, not yet validated."""
+    """The CSV's rows with the manifest's six columns, not yet validated; the index is the line."""
     table = read_table(path)
     missing = [c for c in REQUIRED if c not in table.columns]
     if missing:
+        there = ", ".join(f"{name!r:.40}" for name in table.columns[:10])
         raise ValueError(
-            f"{path}: no column {', '.join(missing)}; VisA's split format is object,split,label,image,mask"
+            f"{path}: no column {', '.join(missing)}; VisA's split format is object,split,label,image,mask, "
+            f"and its columns, separated by {table.attrs['separator']}, are {there}"
         )
+    if table.empty:
+        raise ValueError(f"{path}: no images found, nothing follows its header")
     if "mask" not in table.columns:
         table["mask"] = ""
     if "defect" not in table.columns:
@@ -57,32 +60,6 @@ def read_rows(path: Path, defect_component: int | None) -> pd.DataFrame:
     return table[list(COLUMNS)]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV with one header line, every value as text. Raises ValueError that names the file."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        # pandas would take the first field of longer rows for an index and rename columns given twice.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            names = next(csv.reader(file, strict=True), [])
-        if len(names) > MOST_COLUMNS:
-            raise ValueError(f"it has {len(names):,} columns")
-        table = pd.read_csv(
-            path,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            index_col=False,
-            on_bad_lines="error",
-        ).fillna("")
-    except (ValueError, csv.Error) as error:  # UnicodeDecodeError and pandas' own errors are ValueErrors
-        raise ValueError(f"{path}: no CSV in UTF-8: {' '.join(str(error).split())[:200]}") from None
-    twice = [name for name, count in Counter(names).items() if count > 1][:5]
-    if twice:
-        raise ValueError(f"{path}: column {', '.join(f'{name!r:.40}' for name in twice)} is given twice")
-    return table
-
-
 def to_manifest(
     rows: pd.DataFrame,
     root: str | os.PathLike[str],
@@ -92,12 +69,16 @@ def to_manifest(
     mask_threshold: int,
     reader: str,
 ) -> Manifest:
-    """Validates the rows; a 1-class setup must not train on anomalies."""
+    """Validates the rows; a 1-class setup must not train on anomalies. Paths that differ from a file's name
+    in their Unicode form alone are given the file's."""
+    rows = rows.assign(
+        **{part: [as_on_disk(root, path) for path in rows[part]] for part in ("image", "mask")}
+    )
     trained = rows[(rows["split"] == "train") & (rows["label"] == "anomaly")]
     if setup == "1cls" and len(trained):
         raise ValueError(
-            f"{csv}: {len(trained)} anomalous images in train ({trained['image'].iloc[0]}, ...); "
-            "setup 1cls trains on normal images alone"
+            f"{csv}: {len(trained)} anomalous images in train ({trained['image'].iloc[0]} in line "
+            f"{trained.index[0]}, ...); setup 1cls trains on normal images alone"
         )
     return make(
         rows,
@@ -105,6 +86,7 @@ def to_manifest(
         mask_threshold,
         objects=objects,
         where=str(csv),
+        left_out=(),
         reader=reader,
         setup=setup,
     )

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spd.datasets import split_csv
+from spd.datasets.csv_file import read_table
+from spd.datasets.image_files import composed
 from spd.datasets.manifest import SETUPS, Manifest
 
 
@@ -34,7 +36,7 @@ def read(
     for name in present if objects is None else [o for o in objects if o in present]:
         defects.update(_defects(Path(root), name))
     rows["defect"] = [
-        defects.get(image, "") if label == "anomaly" else ""
+        defects.get(composed(image), "") if label == "anomaly" else ""
         for image, label in zip(rows["image"], rows["label"], strict=True)
     ]
     return split_csv.to_manifest(rows, root, csv, setup, objects, mask_threshold, reader="visa")
@@ -44,7 +46,7 @@ def _defects(root: Path, name: str) -> dict[str, str]:
     path = root / name / "image_anno.csv"
     if not path.is_file():
         return {}
-    table = split_csv.read_table(path)
+    table = read_table(path)
     missing = {"image", "label"} - set(table.columns)
     if missing:
         raise ValueError(
@@ -53,4 +55,4 @@ def _defects(root: Path, name: str) -> dict[str, str]:
         )
     # Paths are relative to the root in VisA; relative to the object folder is accepted.
     paths = [p if p.startswith(f"{name}/") else f"{name}/{p}" for p in table["image"]]
-    return dict(zip(paths, table["label"], strict=True))
+    return dict(zip(map(composed, paths), table["label"], strict=True))

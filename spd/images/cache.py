@@ -43,7 +43,7 @@ def write_cache(
     shapes, with_masks = {}, {}
     for name, of_object in rows.items():
         first = manifest.image_path(of_object[0])
-        with open_image(first) as image:  # reads the header only
+        with open_image(first, max_pixels=manifest.max_pixels) as image:  # reads the header only
             height, width = final_size(image.height, image.width, geometry)
         shapes[f"{name}/images"] = ("uint8", (len(of_object), 3, height, width))
         with_masks[name] = _has_masks(name, of_object)
@@ -57,11 +57,11 @@ def write_cache(
     }
 
     def prepare(row: Row) -> tuple[np.ndarray, np.ndarray | None]:
-        image = read_rgb(manifest.image_path(row))
+        image = read_rgb(manifest.image_path(row), max_pixels=manifest.max_pixels)
         mask_path = manifest.mask_path(row) if with_masks[row.object] else None
         mask = None
         if mask_path is not None:
-            mask = read_mask(mask_path, manifest.mask_threshold)
+            mask = read_mask(mask_path, manifest.mask_threshold, max_pixels=manifest.max_pixels)
             if mask.shape != (image.height, image.width):
                 raise ValueError(
                     f"{mask_path} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {image.width} x "

@@ -6,18 +6,20 @@ import numpy as np
 from PIL import Image
 
 from spd.datasets.image_files import open_image
+from spd.datasets.options import MAX_PIXELS
 from spd.images.png import read_png
 
 
-def read_rgb(path: Path | str) -> Image.Image:
+def read_rgb(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The image as stored, as 8-bit RGB: an EXIF orientation is ignored, since masks are drawn on the stored
     pixels.
 
     Grey is repeated in three channels, a palette is looked up, 16-bit grey is divided by 257 and rounded,
     CMYK is converted by Pillow without a colour profile, alpha is dropped. Raises ValueError, naming the
-    file, for one that cannot be decoded and for 32-bit integers and floats, which have no defined range.
+    file, for one that cannot be decoded or has more than `max_pixels` pixels, and for 32-bit integers and
+    floats, which have no defined range.
     """
-    with open_image(path) as image:
+    with open_image(path, max_pixels=max_pixels) as image:
         if image.format == "PNG":
             pixels = read_png(Path(path).read_bytes())
             if pixels is not None:

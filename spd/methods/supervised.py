@@ -9,12 +9,20 @@ from spd.methods.options import SupervisedRecipe
 
 
 class Supervised(nn.Module):
-    """Backbone and a linear classifier. Parameters are drawn from torch's global generator."""
+    """Backbone and a linear classifier. Parameters are drawn from torch's global generator.
+
+    Raises ValueError for fewer than two classes, whose loss would be 0 whatever the network does.
+    """
 
     views = ("x",)
     fixed_lr = None
 
     def __init__(self, backbone: nn.Module, dim: int, recipe: SupervisedRecipe, classes: int):
+        if classes < 2:
+            raise ValueError(
+                "supervised pre-training needs two classes or more, and the corpus has one: its loss would "
+                "be 0 throughout; add class folders, or take simsiam, moco or simclr"
+            )
         super().__init__()
         self.backbone = backbone
         self.classifier = nn.Linear(dim, classes)

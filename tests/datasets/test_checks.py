@@ -2,16 +2,18 @@ import dataclasses
 import re
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from spd.datasets import mvtec, split_csv, visa
+from spd.datasets import class_folders, mvtec, split_csv, visa
 from spd.datasets.checks import DatasetError, check, require_listed
 from spd.datasets.examine import examine
 from spd.datasets.manifest import make
 from spd.datasets.masks import read_mask
+from spd.images.decoding import read_rgb
 
 
 def kinds(findings):
@@ -43,7 +45,7 @@ def test_every_problem_is_listed_with_its_path(mvtec_folder, images):
     (felt / "test/good/001.png").write_bytes(b"<html>")
     (felt / "ground_truth/cut/000_mask.png").write_bytes(b"")
     images.save(gear / "ground_truth/cut/000.png", np.zeros((80, 96), np.uint8))
-    images.save(gear / "ground_truth/hole/000.png", np.full((96, 80), 255, np.uint8))
+    images.save(gear / "ground_truth/hole/000.png", np.eye(96, 80, dtype=np.uint8) * 255)
     shutil.copy(gear / "train/good/000.png", gear / "test/good/000.png")
     shutil.copy(gear / "test/cut/000.png", gear / "test/good/001.png")
     for workers in (1, 3):
@@ -315,7 +317,13 @@ def test_where_most_images_look_alike_few_are_listed(tmp_path, images):
 @pytest.mark.parametrize("setup", ["1cls", "2cls_highshot", "2cls_fewshot"])
 def test_magnetic_tile_keeps_its_near_duplicates_apart(spd_data, setup):
     manifest = split_csv.read(spd_data / "magnetic_tile", setup, csv=f"split_csv/{setup}.csv")
-    assert run(manifest).text() == ""
+    report = run(manifest)
+    assert report.problems == ()
+    # The empty masks of normal tiles, and the images of a tile whose exposures are cut otherwise.
+    assert {(w.kind, *w.paths) for w in report.warnings} == {
+        ("unused", "MT_Free/Imgs/"),
+        ("unused", "MT_Uneven/Imgs/"),
+    }
 
 
 def test_magnetic_tile_split_at_random_does_not(spd_data):
@@ -325,3 +333,149 @@ def test_magnetic_tile_split_at_random_does_not(spd_data):
     report = run(make(mixed, manifest.root, 127))
     assert report.problems == ()
     assert int(report.warnings[0].detail.split()[0]) > 200
+
+
+@pytest.mark.parametrize("name", ["Good", "OK", "normal", "no_defect"])
+def test_a_folder_of_normal_images_among_the_defects_is_a_problem(mvtec_folder, images, name):
+    images.save(mvtec_folder / f"gear/test/{name}/000.png", images.texture(7))
+    images.save(mvtec_folder / f"gear/test/{name}/001.png", images.texture(8))
+    report = run(mvtec.read(mvtec_folder))
+    assert kinds(report.problems) == {("normal as anomaly", (f"gear/test/{name}/",))}
+    with pytest.raises(DatasetError, match=rf"gear/test/{name}/ \(2 images of the defect '{name}'") as caught:
+        report.require_sound("d")
+    assert "`datasets.<name>.accept`" in str(caught.value)
+    accepted = report.accepting("stop", [f"gear/test/{name}"])
+    assert not accepted.problems and not any(w.kind == "nothing to accept" for w in accepted.warnings)
+
+
+def inverted(mvtec_folder, images, names):
+    for name in names:
+        path = mvtec_folder / f"gear/ground_truth/{name}.png"
+        images.save(path, 255 - np.asarray(Image.open(path)))
+
+
+def test_masks_that_mark_what_a_defect_seldom_is(mvtec_folder, images):
+    inverted(mvtec_folder, images, ["cut/000", "hole/000"])
+    frame = np.full((80, 96), 255, np.uint8)
+    frame[1:-1, 1:-1] = 0  # all of the border, and little else
+    images.save(mvtec_folder / "felt/ground_truth/cut/001_mask.png", frame)
+    report = run(mvtec.read(mvtec_folder))
+    assert report.problems == ()
+    said = {finding.paths[0]: finding.detail for finding in report.warnings if finding.kind == "large mask"}
+    assert len(said) == len(report.warnings) == 3
+    marked = 100 * (1 - 4 * 23 / (80 * 96))
+    assert said["gear/ground_truth/cut/"].startswith(
+        f"of 2 masks in it 1 mark more than half of their image and 1 all of its border, such as 000.png "
+        f"({marked:.1f} %)"
+    )
+    assert "of 1 masks in it 1 mark" in said["gear/ground_truth/hole/"]
+    assert "of 2 masks in it 0 mark more than half of their image and 1 all" in said["felt/ground_truth/cut/"]
+    known = report.accepting("stop", ["gear/ground_truth/cut"])
+    assert {finding.kind for finding in known.accepted} == {"large mask"} and len(known.warnings) == 2
+
+
+@pytest.mark.parametrize(("colour", "kind"), [(255, "large mask"), (0, "empty mask")])
+def test_a_mask_that_is_drawn_in_alpha_is_named(mvtec_folder, images, colour, kind):
+    path = mvtec_folder / "gear/ground_truth/hole/000.png"
+    alpha = np.asarray(Image.open(path))
+    images.save(path, np.dstack([np.full_like(alpha, colour)] * 3 + [alpha]))
+    report = run(mvtec.read(mvtec_folder))
+    (found,) = report.problems + report.warnings
+    assert found.kind == kind and "its transparency shows something, and is ignored" in found.detail
+
+
+def test_class_ids_in_a_grey_data_set_name_the_threshold(mvtec_folder, images):
+    path = mvtec_folder / "gear/ground_truth/hole/000.png"
+    images.save(path, np.asarray(Image.open(path)) // 255)
+    (found,) = run(mvtec.read(mvtec_folder)).problems
+    assert found.kind == "empty mask"
+    assert "no pixel above 127, its largest value is 1" in found.detail
+    assert "set `mask_threshold: 0`" in found.detail
+    assert run(mvtec.read(mvtec_folder, objects=["gear"], mask_threshold=0)).text() == ""
+    images.save(path, np.zeros((80, 96), np.uint8))
+    (found,) = run(mvtec.read(mvtec_folder)).problems
+    assert found.detail == "no pixel above 127, its largest value is 0"
+
+
+def turned(path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(path).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_images_that_a_screen_turns(mvtec_folder, images, suffix):
+    gear = mvtec_folder / "gear"
+    for path in [*gear.glob("train/good/*.png"), *gear.glob("test/*/*.png")]:
+        Image.open(path).save(path.with_suffix(suffix))
+        if suffix != ".png":
+            path.unlink()
+    masked, plain = gear / f"test/hole/000{suffix}", gear / f"train/good/000{suffix}"
+    turned(masked, 3)  # by half: the mask still fits, upside down
+    turned(plain, 6)
+    report = run(mvtec.read(mvtec_folder))
+    assert report.problems == ()
+    (found,) = (w for w in report.warnings if w.kind == "turned")
+    assert (found.object, found.paths) == ("gear", ("gear/",))
+    assert "of 8 images 2 have an EXIF orientation (1 with 3, 1 with 6)" in found.detail
+    assert "their masks (1) must be drawn on the stored pixels" in found.detail
+    # A mask drawn on what the screen shows: the sizes differ, and the reason is named.
+    turned(masked, 6)
+    mask = gear / "ground_truth/hole/000.png"
+    images.save(mask, np.asarray(Image.open(mask)).T.copy())
+    (found,) = run(mvtec.read(mvtec_folder)).problems
+    assert found.kind == "mask size" and "its EXIF orientation 6" in found.detail
+
+
+def test_images_that_are_all_turned_alike_and_have_no_masks_are_in_order(tmp_path, images):
+    rows = []
+    for i in range(3):
+        images.save(tmp_path / f"{i}.jpg", images.texture(i))
+        turned(tmp_path / f"{i}.jpg", 8)
+        rows.append(("o", "train", "normal", "", f"{i}.jpg", ""))
+    assert run(make(rows, tmp_path, 127)).text() == ""
+    turned(tmp_path / "0.jpg", 99)  # no orientation that there is
+    assert kinds(run(make(rows, tmp_path, 127)).warnings) == {("turned", ("./",))}
+
+
+@pytest.mark.parametrize("name", ["image.png", "image.tif"])
+@pytest.mark.parametrize(("bits", "few"), [(10, True), (12, True), (14, True), (15, False), (16, False)])
+def test_a_cameras_bits_in_a_16_bit_file(tmp_path, name, bits, few):
+    grey = (np.arange(64 * 64).reshape(64, 64) * (2**bits - 1) // (64 * 64 - 1)).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / name)
+    report = run(make([("o", "train", "normal", "", name, "")], tmp_path, 127))
+    assert report.problems == () and bool(report.warnings) == few
+    if few:
+        levels = len(np.unique(np.asarray(read_rgb(tmp_path / name))))
+        assert f"largest value of 1 16-bit images is {2**bits - 1:,} of 65,535" in report.text()
+        assert f"at most {levels} of 256 grey levels" in report.text()
+        assert f"multiply their values by {2 ** (16 - bits)}" in report.text()
+
+
+def test_colour_of_16_bits_is_seen_too(tmp_path):
+    values = np.linspace(0, 4095, 300).reshape(10, 10, 3).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    row = ("o", "train", "normal", "", "a.png", "")
+    assert "few grey levels" in run(make([row], tmp_path, 127)).text()
+    cv2.imwrite(str(tmp_path / "a.png"), values * 16)
+    assert run(make([row], tmp_path, 127)).text() == ""
+
+
+def test_a_corpus_of_one_class(tmp_path, images):
+    for i in range(2):
+        images.save(tmp_path / f"cats/{i}.png", images.texture(i))
+    report = run(class_folders.read(tmp_path))
+    assert kinds(report.warnings) == {("one class", ("cats/",))} and report.problems == ()
+    assert "all 2 images are of one class" in report.text()
+    images.save(tmp_path / "dogs/0.png", images.texture(3))
+    assert run(class_folders.read(tmp_path)).text() == ""
+
+
+def test_a_line_scan_needs_a_higher_bound(tmp_path, images):
+    images.save(tmp_path / "a.png", images.texture(0, (300, 200)))
+    rows = [("o", "train", "normal", "", "a.png", "a.png")]
+    report = run(make(rows, tmp_path, 127, max_pixels=300 * 200 - 1))
+    assert {f.kind for f in report.problems} == {"unreadable"} and len(report.problems) == 2
+    assert "more than 59,999 pixels" in report.text() and "raise `max_pixels`" in report.text()
+    report = run(make(rows, tmp_path, 127, max_pixels=300 * 200))
+    assert {f.kind for f in report.problems} == {"marked normal"}

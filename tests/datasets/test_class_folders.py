@@ -42,8 +42,26 @@ def test_the_error_says_what_was_found(folder, tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
         class_folders.read(tmp_path / "nothing")
     (tmp_path / "empty" / "n01").mkdir(parents=True)
-    with pytest.raises(ValueError, match="expected <class>/ folders with images, none found"):
+    with pytest.raises(
+        ValueError, match=r"expected <class>/ folders with images, none found; n01: it holds nothing"
+    ):
         class_folders.read(tmp_path / "empty")
+
+
+def test_the_level_at_which_images_were_found_is_named(tmp_path, images):
+    for i in range(3):
+        images.save(tmp_path / f"tiny/train/n01/images/{i}.JPEG", images.texture(i))  # Tiny ImageNet
+        images.save(tmp_path / f"flat/{i}.JPEG", images.texture(i))
+    (tmp_path / "gifs/n01").mkdir(parents=True)
+    (tmp_path / "gifs/n01/0.gif").write_bytes(b"")
+    (tmp_path / "gifs/n01/1.GIF").write_bytes(b"")
+    for name, says in (
+        ("tiny", "none found; 3 images lie one level deeper, in n01/images/"),
+        ("flat", "none found; 3 images lie in the folder itself"),
+        ("gifs", r"none found; n01: it holds 2 \.gif files; read are \.png, \.jpg"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            class_folders.read(tmp_path / name)
 
 
 def test_caltech(spd_data):

@@ -78,3 +78,27 @@ def test_an_archive_is_hashed_once_while_it_stays_the_same(tmp_path):
     assert archive_fingerprint(path) == hashlib.sha256(b"two").hexdigest()
     with pytest.raises(FileNotFoundError):
         archive_fingerprint(tmp_path / "none.tar")
+
+
+def test_every_path_that_a_csv_names_counts_whatever_its_extension(folder):
+    named = ("a/3.jfif", ".cache/3.png", "a/mask", "a/missing.gif")
+    for name in named[:3]:
+        (folder / name).write_bytes(b"12345")
+    for name in named[:3]:
+        os.utime(folder / name, ns=(10**18, 10**18))
+    rows = [f"o;train;normal;{image};{mask}" for image, mask in (named[:2], named[2:])]
+    csv = folder / "b.csv"
+    csv.write_text("\n".join(["Object; Split; Label; Image; Mask", *rows]))
+    walked = folder_fingerprint(folder)
+    before = folder_fingerprint(folder, ["b.csv"])
+    states = {walked, before}
+    for number, name in enumerate(named):
+        (folder / name).write_bytes(b"123456")  # replaced, or there at last
+        states.add(folder_fingerprint(folder, ["b.csv"]))
+        assert len(states) == 3 + number, name
+    assert folder_fingerprint(folder) == walked
+    # A CSV that cannot be read is its reader's affair.
+    csv.write_bytes(b"\xff")
+    assert folder_fingerprint(folder, ["b.csv", "none.csv"]) == folder_fingerprint(folder)
+    csv.write_bytes(b"image\na\0b.gif\n")
+    assert folder_fingerprint(folder, ["b.csv"]) != folder_fingerprint(folder)

@@ -1,9 +1,9 @@
 import shutil
+import unicodedata
 
 import pytest
 
 from spd.datasets import mvtec
-from spd.datasets.checks import check
 from spd.datasets.masks import read_mask
 
 
@@ -31,27 +31,6 @@ def test_masks_are_optional(mvtec_folder):
     assert {row.mask for row in mvtec.read(mvtec_folder, objects=["felt"])} == {""}
 
 
-def test_masks_of_no_image_and_misplaced_images_are_noted(mvtec_folder):
-    assert "unused" not in mvtec.read(mvtec_folder).meta
-    truth = mvtec_folder / "felt/ground_truth"
-    (truth / "cut/000_mask.png").rename(truth / "cut/000_gt.png")  # another suffix
-    (mvtec_folder / "felt/test/hole/000.png").unlink()  # the mask's image is missing
-    shutil.copytree(mvtec_folder / "gear/ground_truth/cut", mvtec_folder / "gear/ground_truth/Cut")
-    shutil.copy(mvtec_folder / "gear/test/good/000.png", mvtec_folder / "gear/test/000.png")
-    manifest = mvtec.read(mvtec_folder)
-    unused = [
-        "felt/ground_truth/cut/000_gt.png",
-        "felt/ground_truth/hole/000_mask.png",
-        "gear/ground_truth/Cut/000.png",
-        "gear/ground_truth/Cut/001.png",
-        "gear/test/000.png",
-    ]
-    assert manifest.meta["unused"] == unused
-    found = check(manifest, progress=False).warnings
-    assert [finding.paths[0] for finding in found if finding.kind == "unused"] == unused
-    assert mvtec.read(mvtec_folder, objects=["gear"]).meta["unused"] == unused[2:]
-
-
 def test_other_files_do_not_count(mvtec_folder):
     (mvtec_folder / "felt" / "train" / "good" / "Thumbs.db").write_bytes(b"")
     (mvtec_folder / "felt" / "train" / "good" / "._000.png").write_bytes(b"")
@@ -73,8 +52,23 @@ def test_another_layout_is_named(mvtec_folder, tmp_path):
         mvtec.read(mvtec_folder)
     shutil.rmtree(mvtec_folder / "felt" / "train")
     (mvtec_folder / "felt" / "train" / "good").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"train.good: no images"):
+    (mvtec_folder / "felt/train/good/session1").mkdir()
+    (mvtec_folder / "felt/train/good/0.gif").write_bytes(b"")
+    with pytest.raises(
+        ValueError,
+        match=r"train.good: no images; it holds 1 \.gif file and 1 folder \(session1\); read are \.png",
+    ):
         mvtec.read(mvtec_folder)
+
+
+def test_a_mask_is_found_whatever_the_unicode_form_of_its_name(mvtec_folder):
+    cut, truth = mvtec_folder / "gear/test/cut", mvtec_folder / "gear/ground_truth/cut"
+    (cut / "000.png").rename(cut / unicodedata.normalize("NFC", "Löcher.png"))
+    (truth / "000.png").rename(truth / unicodedata.normalize("NFD", "Löcher_mask.png"))
+    masks = {row.image: row.mask for row in mvtec.read(mvtec_folder) if row.defect == "cut"}
+    assert masks["gear/test/cut/Löcher.png"] == unicodedata.normalize(
+        "NFD", "gear/ground_truth/cut/Löcher_mask.png"
+    )
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,13 @@ def test_paths_are_expanded(monkeypatch):
         ValueError, match=r"datasets: d: root: \$NO_DATA/x: the environment variable NO_DATA is not set"
     ):
         expand("$NO_DATA/x", "datasets: d: root")
+
+
+def test_the_files_that_name_images():
+    archive = {"file": "visa.tar"}
+    setups = ["1cls", "2cls_fewshot"]
+    visa = DatasetOptions(name="v", reader="visa", archive=archive, setups=setups)
+    assert visa.split_files() == ["split_csv/1cls.csv", "split_csv/2cls_fewshot.csv"]
+    own = DatasetOptions(name="o", reader="split_csv", root="x", csv={"1cls": "a.csv"})
+    assert own.split_files() == ["a.csv"]
+    assert DatasetOptions(name="m", reader="mvtec", root="x").split_files() == []

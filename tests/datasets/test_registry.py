@@ -5,6 +5,7 @@ import pytest
 from spd.datasets import mvtec, visa
 from spd.datasets.archive import unpack
 from spd.datasets.fingerprint import archive_fingerprint, folder_fingerprint
+from spd.datasets.manifest import read, write
 from spd.datasets.options import DatasetOptions
 from spd.datasets.registry import fingerprint, make_manifest, read_dataset
 
@@ -34,6 +35,7 @@ def test_a_folder_of_yours(visa_folder, monkeypatch):
         "fingerprint": folder_fingerprint(visa_folder),
         "licence": "mine",
         "notice": "Ask first.",
+        "csv": ["split_csv/1cls.csv"],
     }
     assert {row.defect for row in manifest} == {"", "Anomaly"}
     with pytest.raises(ValueError, match="csv: no file for the setup 2cls_fewshot"):
@@ -95,3 +97,11 @@ def test_missing_folder_says_what_it_must_hold(tmp_path):
         ValueError, match=r"ImageNet-1k: root: .*imagenet: no such folder; .*train/<wnid>.*nested"
     ):
         make_manifest(imagenet, "1cls")
+
+
+def test_a_bound_on_pixels_of_your_own_goes_with_the_manifest(mvtec_folder, tmp_path):
+    dataset = DatasetOptions(name="scans", reader="mvtec", root=str(mvtec_folder), max_pixels=10**9)
+    write(make_manifest(dataset, "1cls"), tmp_path / "1cls.csv")
+    assert read(tmp_path / "1cls.csv").max_pixels == 10**9
+    write(mvtec.read(mvtec_folder), tmp_path / "1cls.csv")
+    assert read(tmp_path / "1cls.csv").max_pixels == 178_956_970

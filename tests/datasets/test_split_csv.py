@@ -52,12 +52,12 @@ def test_errors_name_the_file(folder):
     path.write_text("object,split,image\n")
     with pytest.raises(ValueError, match=r"my\.csv: no column label"):
         split_csv.read(folder, csv="my.csv")
-    for text in ("", "a,b\n1,2,3\n1,2,3,4,5\n", b"object\n\xff\n"):
+    for text in ("", 'a,b\n1,"2"3\n', b"object\n\xff\n"):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(ValueError, match=r"my\.csv: no CSV in UTF-8"):
             split_csv.read(folder, csv="my.csv")
     path.write_text("object,split,label,image\npart,test,anomaly\n")  # a short row
-    with pytest.raises(ValueError, match=r"my\.csv: image must not be empty"):
+    with pytest.raises(ValueError, match=r"my\.csv: line 2: image must not be empty"):
         split_csv.read(folder, csv="my.csv", defect_component=None)
     path.write_text("object,split,label,image\npart,train,anomaly,a.png\n")
     with pytest.raises(ValueError, match=r"my\.csv: 1 anomalous images in train \(a\.png"):

@@ -324,6 +324,7 @@ def _csvs():
     yield "formula.csv", CSV.replace("nut", "=cmd()").encode(), READ
     yield "shell.csv", CSV.replace("nut", "$(touch x)").encode(), READ
     yield "markup.csv", CSV.replace("nut", "<script>alert(1)</script>").encode(), READ
+    yield "semicolon.csv", CSV.replace(",", ";").encode(), READ
     yield "more_columns.csv", CSV.replace("mask\n", "mask,more\n", 1).encode(), READ
     for name, bad in (
         ("empty", ""),
@@ -349,7 +350,6 @@ def _csvs():
         ("duplicate", CSV.replace("b.png", "a.png")),
         ("trains_on_anomaly", CSV.replace("test,anomaly", "train,anomaly")),
         ("open_quote", CSV.replace("a.png", '"a.png')),
-        ("semicolon", CSV.replace(",", ";")),
     ):
         yield f"{name}.csv", bad.encode(), REFUSED
     yield "utf16.csv", CSV.encode("utf-16"), REFUSED

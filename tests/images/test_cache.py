@@ -126,3 +126,12 @@ def test_other_files_are_no_cache(tmp_path):
     safetensors.numpy.save_file({"a": np.zeros(1)}, tmp_path / "other")
     with pytest.raises(ValueError, match="other is no image cache"):
         ImageCache(tmp_path / "other")
+
+
+def test_the_bound_on_pixels_is_the_manifests(tmp_path):
+    manifest = _manifest(tmp_path, objects=["screw"])
+    manifest.meta["max_pixels"] = 20 * 30
+    write_cache(manifest, None, GEOMETRY, tmp_path / "cache", progress=False)
+    manifest.meta["max_pixels"] -= 1
+    with pytest.raises(ValueError, match="more than 599 pixels"):
+        write_cache(manifest, None, GEOMETRY, tmp_path / "cache", progress=False)

@@ -87,3 +87,16 @@ def test_broken_files_are_named(tmp_path):
             read_rgb(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         read_rgb(tmp_path / "missing.png")
+
+
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
+def test_the_bound_on_decompression_bombs_can_be_raised(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow refuses more than twice as many
+    for name in ("a.png", "a.tif", "a.jpg"):
+        Image.fromarray(RGB).save(tmp_path / name)
+        for bound in (20, RGB.shape[0] * RGB.shape[1] - 1):
+            with pytest.raises(
+                ValueError, match=rf"{name}: has more than {bound} pixels, .*raise `max_pixels`"
+            ):
+                read_rgb(tmp_path / name, max_pixels=bound)
+        assert read_rgb(tmp_path / name, max_pixels=RGB.shape[0] * RGB.shape[1]).size == RGB.shape[1::-1]

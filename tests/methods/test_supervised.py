@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -16,3 +17,9 @@ def test_loss_accuracy_and_feature(small_recipe, small_views):
     assert out["accuracy"].item() == (logits.argmax(1) == labels).float().mean().item()
     torch.testing.assert_close(out["z"], h)
     assert model.expected_loss == math.log(3)
+
+
+def test_one_class_has_nothing_to_learn(small_recipe):
+    with pytest.raises(ValueError, match="needs two classes or more, and the corpus has one"):
+        build("resnet10_w4", small_recipe("supervised"), classes=1)
+    build("resnet10_w4", small_recipe("simsiam"), classes=1)

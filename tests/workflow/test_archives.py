@@ -35,10 +35,10 @@ def served(workspace, write_photographs):
 
 @pytest.fixture
 def with_archive(overlay):
-    """`with_archive(url, sha256, size)`: a config that judges the archive in `custom`."""
+    """`with_archive(url, sha256, size)`: a config that judges the archive in `custom`; more are its keys."""
 
-    def config(url, sha256, size):
-        archive = {"file": ARCHIVE, "url": url, "sha256": sha256, "bytes": size}
+    def config(url, sha256, size, **more):
+        archive = {"file": ARCHIVE, "url": url, "sha256": sha256, "bytes": size, **more}
         entry = {"name": "Nuts", "reader": "mvtec", "archive": archive, "objects": ["nut"]}
         return overlay(datasets__mine=entry)
 
@@ -79,6 +79,15 @@ def test_a_download_outlives_moved_links_other_hashes_and_failures(workspace, se
     done = workspace.snakemake(STAMP, "--forcerun", "download", config=with_archive(gone, sha256, size))
     assert done.returncode == 0, done.stderr
     assert archive.read_bytes() == content
+
+    # where nothing can be made beside it: the key is named before any job, and another folder will do
+    nowhere = with_archive(gone, sha256, size, unpack_to=f"{ARCHIVE}/unpacked")
+    done = workspace.snakemake(manifest, config=nowhere)
+    assert done.returncode != 0 and "nuts.tar cannot be written to; name" in done.stdout + done.stderr
+    assert "datasets.mine.archive.unpack_to" in done.stdout + done.stderr
+    done = workspace.snakemake(manifest, config=with_archive(gone, sha256, size, unpack_to="roomy"))
+    assert done.returncode == 0, done.stderr
+    assert (workspace.folder / "roomy/mine/.unpacked.json").exists()
 
 
 def test_an_archive_deleted_after_its_stamp_says_how_to_fetch_it_again(workspace, served, with_archive):

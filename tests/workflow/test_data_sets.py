@@ -121,6 +121,8 @@ def test_from_archive_to_overview(workspace):
     assert [line.strip() for line in output.splitlines() if line.strip().startswith("VisA ")] == [
         f"VisA {setup}: {said}" for setup in SETUPS
     ]
+    html = (tables / "dataset_overview.html").read_text()
+    assert html.count("the checks found 1 empty mask (results/tiny/manifests/visa/") == len(SETUPS)
     noted = (workspace / "results/tiny/manifests/visa/1cls.checks.txt").read_text()
     assert "1 accepted problem:\n  empty mask: candle/Data/Masks/Anomaly/000.png" in noted
     # The record says it to the tables, too.
