@@ -103,8 +103,10 @@ def configurations(images: Corpus, seeds: int) -> list[dict[str, Any]]:
 
 
 def report(path: Path) -> str:
-    """Markdown: effects of SPD under each choice, and what the choice itself does, in points."""
-    points = {(r["method"], r["choice"], r["seed"]): r["points"] for r in runs.load(path)}
+    """Markdown: effects of SPD under each choice, and what the choice itself does, in points; below it how
+    often the supervised term's classifier is right."""
+    finished = runs.load(path)
+    points = {(r["method"], r["choice"], r["seed"]): r["points"] for r in finished}
     metrics = list(next(iter(points.values())))
     lines = [
         "| method | compared | seeds | " + " | ".join(metrics) + " |",
@@ -124,6 +126,12 @@ def report(path: Path) -> str:
                 margin = 1.96 * np.std(pairs, ddof=1) / math.sqrt(len(pairs)) if len(pairs) > 1 else math.nan
                 cells.append(f"{np.mean(pairs):+.1f} ± {margin:.1f}")
             lines.append(f"| {method} | {words} | {len(seeds)} | " + " | ".join(cells) + " |")
+    right = [
+        f"{100 * r['last']['perturbed_accuracy']:.1f}"
+        for r in finished
+        if r["method"] == "supervised" and r["choice"] == "method"
+    ]
+    lines += ["", f"Supervised + SPD, `method`, perturbed_accuracy by seed, %: {', '.join(right)}"]
     return "\n".join(lines)
 
 
