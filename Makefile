@@ -31,7 +31,7 @@ demo: $(VENV)/.demo ## Install, then every table of the preset demo on this mach
 test: $(VENV)/.test lint ## Install what tests need, then run them
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test-paper: $(VENV)/.test ## Two real steps of each of the paper's 16 pre-trainings (full networks, 224 px)
+test-paper: $(VENV)/.test ## Two real steps of each full-size pre-training, the paper's 16 and two optional ones (224 px)
 	$(BIN)/python -m pytest tests/paper -m paper
 
 test-parity: $(VENV)/.parity ## Compare with the peers themselves (anomalib, lightly)

@@ -123,13 +123,14 @@ DOWNLOADS = {  # file -> its entry, for everything that has an address
 
 def unpacked_to(name, archive):
     """Folder that an archive is unpacked to: beside it, or where the config says."""
-    key, folder = "archive.unpack_to", experiment.datasets[name].archive.unpack_to
-    above = Path(archive).parent / "unpacked" if folder is None else expanded(name, key, folder)
+    key, folder = f"datasets.{name}.archive.unpack_to", experiment.datasets[name].archive.unpack_to
+    used = name in used_datasets()
+    above = Path(archive).parent / "unpacked" if folder is None else expanded(key, folder, used)
     there = (above / f"{name}.json").exists()
-    if not there and name in used_datasets() and (at := preflight.read_only(above)):
+    if not there and used and "$" not in str(above) and (at := preflight.read_only(above)):
         raise WorkflowError(
             f"config: datasets.{name}: {archive} would be unpacked to {above}, and {at} cannot be written to; "
-            f"name another folder under datasets.{name}.{key}"
+            f"name another folder under {key}"
         )
     return str(above / name)
 

@@ -36,6 +36,7 @@ TAKEN = (
     *("verify", "mlflow", "mlflow_sync", "demo_archive", "download", "unpack", "examine", "manifest"),
     *("images", "corpus", "pretrain", "views", "import_backbone", "features", "detect", "draws"),
     *("finetune_fewshot", "finetune_highshot", "linear_classifier", "linear_protocol", "absent"),
+    "link_backbone",
 )
 """Rules and targets of the workflow, which no table may be named after."""
 

@@ -19,6 +19,8 @@ from spd.images.options import GeometryOptions
 
 IMAGENET = 1_281_167
 """Training images of ImageNet-1k."""
+IMAGENET_VALIDATION = 50_000
+"""Its validation images, which pre-trainings are judged on where they are there."""
 
 
 class Images(NamedTuple):
@@ -115,7 +117,7 @@ def disk(experiment: Config, counts: Counts) -> Disk:
     kept = {
         "archives": sum(archives.values()),
         "unpacked (about the archives' size)": sum(archives.values()),
-        "packed corpus (ImageNet)": IMAGENET * 3 * experiment.corpus.size**2,
+        "packed corpus (ImageNet)": (IMAGENET + IMAGENET_VALIDATION) * 3 * experiment.corpus.size**2,
         "image caches": sum(caches.values()),
         "backbones": sum(backbones.values()),
         "anomaly maps": sum(maps.values()),

@@ -1,6 +1,7 @@
 """The few collective operations that pre-training needs; each is the identity in a single process."""
 
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -29,7 +30,9 @@ def join(device: str) -> torch.device:
             device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
             torch.cuda.set_device(device)
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+            # Ranks wait for rank 0, which judges the backbone alone: longer than NCCL's ten minutes.
+            backend = "nccl" if device.startswith("cuda") else "gloo"
+            dist.init_process_group(backend, timeout=timedelta(hours=2))
     return torch.device(device)
 
 

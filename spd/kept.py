@@ -5,6 +5,7 @@ the earlier ones, finished or half trained. Nothing deletes them but this comman
 """
 
 import argparse
+import functools
 import itertools
 import json
 import re
@@ -19,7 +20,7 @@ from spd import locks
 from spd.backbone_hash import backbone_hash, start_of
 from spd.config import Config, ConfigError, load, merge, read_yaml
 from spd.datasets.fingerprint import folder_fingerprint
-from spd.datasets.options import expand
+from spd.datasets.options import expand, located
 from spd.provenance import source_hash
 from spd.verify import LISTS, hash_list, write_hashes
 
@@ -80,35 +81,38 @@ def kept(results: Path) -> list[Kept]:
 
 
 def uses(experiment: Config, results: Path, code: Any) -> dict[Path, list[str]]:
-    """Record of a backbone -> what asks for it: rows of the config, rows that start from it, and what the
-    last run left linked under the row's name."""
+    """Record of a backbone, as an absolute path -> what asks for it: rows of the config, rows that start from
+    it or name its file, and what the last run left linked under the row's name."""
 
+    @functools.cache
     def images(dataset: str) -> str:
         entry = experiment.datasets[dataset]
         if entry.root is None:
             return str(None)
         root = expand(entry.root, f"datasets.{dataset}.root")
-        csvs = [root / csv for csv in entry.csv.values()]
-        return str(folder_fingerprint(root, csvs) if root.is_dir() else "absent")
+        return str(folder_fingerprint(root, entry.split_files()) if root.is_dir() else "absent")
 
     def record(name: str, seed: int) -> Path:
         made = backbone_hash(experiment, name, seed, images=images, code=code)
-        return results / "backbones" / name / made / f"seed{seed}.json"
+        return (results / "backbones" / name / made / f"seed{seed}.json").resolve()
 
     found: dict[Path, list[str]] = {}
     for name, row in experiment.pretrainings.items():
-        if row.recipe is None:
-            continue
         tables = [table for table, options in experiment.tables.items() if name in options.rows]
+        asked = f"row {name} ({', '.join(tables) or 'in no table'})"
+        if row.recipe is None:
+            if row.source.checkpoint is not None:
+                file = Path(located(row.source.checkpoint)).resolve()
+                found.setdefault(file.with_suffix(".json"), []).append(asked)
+            continue
         for seed in row.seeds:
-            asked = f"row {name} ({', '.join(tables) or 'in no table'})"
             found.setdefault(record(name, seed), []).append(asked)
             for start, at in start_of(experiment, name, seed):
                 if experiment.pretrainings[start].recipe is not None:
                     found.setdefault(record(start, at), []).append(f"init of {name}")
     for link in sorted((results / "backbones").glob("*/seed*.safetensors")):
         if link.is_symlink():
-            target = link.parent / link.readlink().with_suffix(".json")
+            target = link.resolve().with_suffix(".json")
             found.setdefault(target, [f"the last run, as {link.parent.name}"])
     return found
 
@@ -147,7 +151,7 @@ def listing(backbones: list[Kept], used: Mapping[Path, list[str]], now: float) -
                 one.what(),
                 f"{one.bytes / 1e6:,.1f}",
                 "today" if days < 1 else f"{days:.0f} days ago",
-                "; ".join(used.get(one.record, [])) or "nothing",
+                "; ".join(used.get(one.record.resolve(), [])) or "nothing",
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -204,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     found = kept(results)
-    unused = [one for one in found if one.record not in used]
+    unused = [one for one in found if one.record.resolve() not in used]
     print(listing(found, used, time.time()) if found else f"{results}/backbones: nothing was trained here")
     if not unused:
         print(f"{len(found)} kept, each of them used")

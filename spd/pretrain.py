@@ -291,6 +291,7 @@ def pretrain(
     if distributed.rank() == 0:
         judged: dict[str, Any] = {}
         if len(held_out):
+            save(steps)  # judging takes minutes of a large corpus, and may be killed
             judged = probe.evaluate(model, images, kept, held_out, recipe, views, seed)
             history.add(step=steps, **judged)
             judged["protocol"] = probe.PROTOCOL.format(

@@ -61,7 +61,7 @@ def run(
         summary = pretrain(
             images,
             architecture=mechanism.ARCHITECTURE,
-            recipe=parse_recipe(recipe_of(method)),
+            recipe=parse_recipe(recipe_of(method) | mechanism.AS_RUN.get(method, {})),
             spd=SPDOptions(**spd_of(choice)),
             seed=seed,
             backbone_path=folder / "backbone.safetensors",

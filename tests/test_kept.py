@@ -76,6 +76,28 @@ def test_sizes_what_made_them_and_what_uses_each_are_listed(run):
     assert (RESULTS / "backbones/moco/bbbbbbbbbbbb/seed0.checkpoint").exists()
 
 
+def test_a_row_that_names_a_kept_file_uses_it(run):
+    for folder in ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "earlier1"):
+        trained(RESULTS / "backbones/simsiam_spd" / folder)
+    (RESULTS / "backbones/moco").mkdir()
+    link = RESULTS / "backbones/moco/seed0.safetensors"
+    link.symlink_to("../simsiam_spd/bbbbbbbbbbbb/seed0.safetensors")
+    rows = {
+        "mine": {
+            "label": "Mine",
+            "source": {"checkpoint": str(RESULTS / "backbones/simsiam_spd/earlier1/seed0.safetensors")},
+        },
+        "linked": {"label": "Linked", "source": {"checkpoint": str(link.absolute())}},
+    }
+    Path("mine.yaml").write_text(json.dumps({**LEAVE, "pretrainings": rows}))
+    status, lines, said = run("--delete")
+    assert status == 0 and "1 of 3 used by nothing" in said
+    assert lines["simsiam_spd/earlier1/seed0"].endswith("row mine (in no table)")
+    assert "row linked (in no table)" in lines["simsiam_spd/bbbbbbbbbbbb/seed0"]
+    left = {path.name for path in (RESULTS / "backbones/simsiam_spd").iterdir()}
+    assert left == {"bbbbbbbbbbbb", "earlier1"}
+
+
 def test_what_nothing_uses_is_deleted_with_its_jobs_traces_when_told_to(run):
     mine, others = current("simsiam_spd"), RESULTS / "backbones/simsiam_spd/aaaaaaaaaaaa"
     trained(mine)

@@ -199,9 +199,11 @@ def check(
     problems = [
         finding for row, image in zip(rows, seen, strict=True) for finding in _of_files(row, image, examined)
     ]
-    problems += _exact_duplicates(rows, seen)
     problems += _normal_as_anomaly(rows)
+    duplicates = _exact_duplicates(rows, seen)
     warnings = [Finding("unused", "", (rest.path,), str(rest)) for rest in examined.unused]
+    # Of a corpus, an image that it holds twice does not make a backbone wrong.
+    (warnings if manifest.meta.get("reader") == "class_folders" else problems).extend(duplicates)
     warnings += _one_class(manifest, rows)
     warnings += _missing_masks(rows)
     warnings += _too_few_images(manifest)

@@ -19,7 +19,8 @@ MASK = re.compile(
 NO_DATA = re.compile(r"(?:thumbs\.db|desktop\.ini|(?:readme|licen[sc]e|citation|changelog).*)", re.IGNORECASE)
 READ = {
     "mvtec": "read are <object>/train/good/*, <object>/test/<defect>/* and their masks",
-    "class_folders": "read are the images directly in train/<class>/, or <class>/ if there is no train/",
+    "class_folders": "read are the images directly in train/<class>/ and val/<class>/, or in <class>/ if there "
+    "is no train/",
     "visa": "read is what split_csv/<setup>.csv names",
     "split_csv": "read is what the files of `csv` name",
     "elpv": "read is what labels.csv names",
@@ -99,6 +100,11 @@ def _reason(path: str, with_used: Collection[str], reader: str) -> str:
     pure = PurePosixPath(path)
     folders = pure.parts[:-1]
     by_folder = reader in ("mvtec", "class_folders")
+    if reader == "class_folders" and folders[:1] == ("val",):
+        return (
+            "read is val/<class>/ of the classes in train/; sort them by class, or pre-trainings are judged "
+            "on images held out of training"
+        )
     if by_folder and VALIDATION & {part.lower() for part in folders}:
         return "a part for validation, which this reader makes no row of"
     if reader in MASKS and any(MASK.search(part) for part in (*folders, pure.stem)):

@@ -29,7 +29,7 @@ class Files:
             data = self.experiment.datasets.get(Path(at["folder"]).name)
             return self.archive_bytes(data.archive.file) if data and data.archive else 0
         if stage == "corpus":
-            return self.corpus_images() * 3 * self.experiment.corpus.size**2
+            return self.files_of(self.experiment.corpus.dataset) * 3 * self.experiment.corpus.size**2
         if stage in ("images", "detect"):
             images = self.images_of(at["dataset"], at["setup"], at["part"])
             one = disk.cache_bytes if stage == "images" else disk.map_bytes
@@ -55,9 +55,9 @@ class Files:
         return [objects[unquote(part)]] if unquote(part) in objects else []
 
     def files_of(self, dataset: str) -> int:
-        """Images of a data set, in whichever setup lists most."""
+        """Images of a data set, in whichever setup lists most; of the corpus those to judge by, too."""
         if dataset == self.experiment.corpus.dataset:
-            return self.corpus_images()
+            return self.corpus_images() + self._validation_images()
         setups = self.experiment.datasets[dataset].setups
         return max(sum(one.train + one.test for one in self.images_of(dataset, setup)) for setup in setups)
 
@@ -70,6 +70,13 @@ class Files:
             archive, demo = self.experiment.datasets[name].archive, self.experiment.demo_data
             generated = archive is not None and archive.generated
             return demo.classes * demo.images_per_class if generated else IMAGENET
+
+    def _validation_images(self) -> int:
+        name = self.experiment.corpus.dataset
+        try:
+            return sum(one.test for one in self.counts(name, "1cls").values())
+        except ValueError:
+            return 0 if self.experiment.datasets[name].archive is not None else disk.IMAGENET_VALIDATION
 
     def archive_bytes(self, file: str) -> int:
         """Size of a published file, 0 where it is not stated."""

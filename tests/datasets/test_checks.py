@@ -479,3 +479,14 @@ def test_a_line_scan_needs_a_higher_bound(tmp_path, images):
     assert "more than 59,999 pixels" in report.text() and "raise `max_pixels`" in report.text()
     report = run(make(rows, tmp_path, 127, max_pixels=300 * 200))
     assert {f.kind for f in report.problems} == {"marked normal"}
+
+
+def test_a_corpus_is_not_compared_with_its_validation_images(tmp_path, images):
+    for path, seed in (("train/a/0", 0), ("train/a/1", 1), ("val/a/0", 0), ("train/b/0", 2), ("val/b/0", 3)):
+        images.save(tmp_path / f"{path}.png", images.texture(seed))
+    report = run(class_folders.read(tmp_path))
+    assert report.problems == ()
+    (twice,) = [w for w in report.warnings if w.kind == "exact duplicate"]
+    assert set(twice.paths) == {"train/a/0.png", "val/a/0.png"}
+    assert not [w for w in report.warnings if w.kind.startswith("near")]
+    assert examine([class_folders.read(tmp_path)], progress=False).thumbnails.shape[0] == 0

@@ -88,7 +88,8 @@ def test_without_masks_and_without_a_test_split(mvtec_folder, tmp_path):
     seen = examine([trained], progress=False)
     assert len(seen.thumbnails) == 0 and not seen.masks  # nothing to compare: no pixels are kept
     write_examined(seen, tmp_path / "seen")
-    assert check(trained, read_examined(tmp_path / "seen")).text() == ""
+    report = check(trained, read_examined(tmp_path / "seen"))
+    assert report.problems == () and {finding.kind for finding in report.warnings} == {"too few images"}
 
 
 def test_another_threshold_or_another_data_set_is_refused(visa_folder, mvtec_folder):

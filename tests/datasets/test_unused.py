@@ -93,7 +93,10 @@ def test_class_folders(tmp_path, images):
         images.save(tmp_path / f"train/{name}/masks/0.png", images.texture(0))
     (tmp_path / "train/a/1.jfif").write_bytes(b"x")
     images.save(tmp_path / "test/0.JPEG", images.texture(1))
+    images.save(tmp_path / "val/a/0.JPEG", images.texture(2))  # judged on
+    images.save(tmp_path / "val/0.JPEG", images.texture(2))  # as ImageNet's archive has them
     said = found(class_folders.read(tmp_path))
+    assert said.pop("val/0.JPEG")[2].startswith("read is val/<class>/ of the classes in train/; sort them")
     assert said.pop("train/a/masks/0.png")[2] == said.pop("train/b/masks/0.png")[2]
     assert said.pop("train/a/1.jfif")[1] == ".jfif file"
     assert said.pop("test/0.JPEG")[2].startswith("read are the images directly in train/<class>/")

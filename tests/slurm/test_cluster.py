@@ -379,7 +379,7 @@ def test_names_that_mean_something_to_a_shell_or_to_slurm_go_through_the_profile
 
 
 def refused(workspace, tools):
-    run = workspace.start(overlay={"compute": {"gpus": 3, "device": "cpu"}})
+    run = workspace.start(overlay={"compute": {"gpus": 4, "device": "cpu"}})
     return run.wait(), run, tools["shell"]("squeue", "--noheader", "--format=%Z")
 
 
@@ -388,7 +388,7 @@ def test_what_the_cluster_lacks_is_listed_before_anything_is_submitted(cases):
     said = run.said().partition("Nothing was started")[2]
     assert status != 0 and run.jobs() == [] and str(run.folder) not in queue.split()
     assert re.search(r"detect(, \w+)*: Invalid partition.*-p nowhere", said, re.IGNORECASE)
-    assert re.search(r"pretrain: Requested node configuration is not available.*--gpus=a100:3", said)
+    assert re.search(r"pretrain: Requested node configuration is not available.*--gpus=a100:4", said)
     assert "the cluster has: " in said and "gpu: 16 CPUs" in said
 
 
