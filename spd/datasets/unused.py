@@ -19,8 +19,8 @@ MASK = re.compile(
 NO_DATA = re.compile(r"(?:thumbs\.db|desktop\.ini|(?:readme|licen[sc]e|citation|changelog).*)", re.IGNORECASE)
 READ = {
     "mvtec": "read are <object>/train/good/*, <object>/test/<defect>/* and their masks",
-    "class_folders": "read are the images directly in train/<class>/ and val/<class>/, or in <class>/ if there "
-    "is no train/",
+    "class_folders": "read are the images directly in train/<class>/ and val/<class>/, or in <class>/ if "
+    "there is no train/",
     "visa": "read is what split_csv/<setup>.csv names",
     "split_csv": "read is what the files of `csv` name",
     "elpv": "read is what labels.csv names",
