@@ -38,6 +38,8 @@ def other(options, field):
         return value + 1
     if isinstance(value, tuple):
         return (*value[:-1], value[-1] + 1) if value else (0.5,)
+    if field == "strengths":
+        return type(value).model_validate({"local": {"area": (0.1, 0.2)}})
     return 7 if value is None else None
 
 

@@ -6,21 +6,25 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:  # every job imports this file, few read a table
+    import pandas as pd
 
 MOST_COLUMNS = 1000
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 LISTED = 5  # lines in one message
 
 
-def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_table(path: str | os.PathLike[str]) -> "pd.DataFrame":
     """A CSV with one header line, every value as text without blanks around it; the index is the line.
 
     Separated by whichever of comma, semicolon and tab gives the header most columns; `attrs["separator"]`
     names it. Column names come in lower case. A row may be short (its last values are then ''), an empty
     line is left out. Raises ValueError that names the file, and the lines where some are wrong.
     """
+    import pandas as pd
+
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
