@@ -59,7 +59,7 @@ test-mlflow-server: $(VENV)/.test ## 16 jobs log live to an MLflow server on Pos
 	PYTHONPATH=$(CURDIR)/build/postgresql $(BIN)/python tests/mlflow_server/sixteen_jobs.py --write
 
 study: $(VENV)/.demo ## When does SPD help? Hours of all cores, resumable (docs/mechanism.md); QUICK=yes: minutes
-	$(if $(QUICK),STUDY=--quick )$(BIN)/snakemake --cores $(CORES) --quiet rules host reason progress mechanism
+	$(if $(QUICK),STUDY=--quick )$(BIN)/snakemake mechanism --cores $(CORES) --quiet rules host reason progress
 
 lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/ruff check .

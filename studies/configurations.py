@@ -51,7 +51,7 @@ def asked(scale: str, row: Row, quick: bool = False) -> Run:
 
 
 def listed(scale: str, only: Iterable[str], quick: bool = False) -> list[Run]:
-    """The configurations of some grids, each once; `quick`: its two instead."""
+    """The configurations of some grids, each once; `quick`: those of `QUICK` instead."""
     rows = QUICK if quick else {key_of(row): row for grid in only for row in GRIDS[grid]}.values()
     return [asked(scale, row, quick) for row in rows]
 

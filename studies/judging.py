@@ -57,8 +57,8 @@ class Sets:
                     self._caches[f"{name}@{size}", number] = path
 
     def judge(self, backbone: Path, stages: tuple[str, ...], scratch: Path, device: str) -> dict[str, float]:
-        """`SET@SIZE DETECTOR image|pixel AU-ROC|AU-PR` in points, of the tiles also `..., DEFECT`, and once
-        each defect's `area`, the median share of the image in per cent. A set of several objects is
+        """`SET@SIZE DETECTOR image|pixel AU-ROC|AU-PR` in points, of the tiles also `... AU-ROC, DEFECT`,
+        and each defect's `area`, the median share of the image in per cent. A set of several objects is
         `SET/OBJECT`. Metrics that are not defined are left out.
 
         Raises ValueError for features that cannot be scored (a collapsed network).
@@ -92,14 +92,13 @@ def _named(place: str, item: str) -> str:
 def _metrics(prefix: str, result: Mapping[str, Any], by_defect: bool) -> dict[str, float]:
     found = {}
     for word, (task, defects) in TASKS.items():
-        parts = {"": result[task] or {}}
-        if by_defect:
-            parts |= {f", {defect}": metrics for defect, metrics in result[defects].items()}
-        for suffix, metrics in parts.items():
-            for metric in ("AU-ROC", "AU-PR"):
-                if metrics.get(metric) is not None:
-                    found[f"{prefix} {word} {metric}{suffix}"] = 100 * metrics[metric]
-    return found
+        for metric in ("AU-ROC", "AU-PR"):
+            found[f"{prefix} {word} {metric}"] = (result[task] or {}).get(metric)
+        for defect, metrics in result[defects].items() if by_defect else ():
+            found[f"{prefix} {word} AU-ROC, {defect}"] = metrics[
+                "AU-ROC"
+            ]  # AU-PR follows the numbers of images
+    return {name: 100 * value for name, value in found.items() if value is not None}
 
 
 def _areas(where: str, cache: ImageCache, name: str) -> dict[str, float]:

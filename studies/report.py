@@ -73,7 +73,7 @@ def name_of(c: Run) -> str:
         "strengths": "patch {0[local][area][0]:.1%} to {0[local][area][1]:.1%}",
     }
     spd = [said[key].format(value) for key, value in c["spd"].items() if key != "eta"]
-    start = ["ImageNet weights"] if c["start"] else []
+    start = (["ImageNet weights"] if c["start"] else []) + ["generated"] * (c["corpus"] == "generated")
     return ", ".join([METHODS[c["method"]], f"eta {c['spd']['eta']:g}", *spd, *start])
 
 
@@ -277,9 +277,14 @@ def sections(scale: str, runs: list[Run], stale: int) -> dict[str, list[str]]:
     statistics = [c for c in with_spd["dose"] if "statistics" in c["spd"]]
     supervised = rows([c for c in with_spd["dose"] if c["method"] == "supervised"], first)
     chance = {seed: {"values": {"perturbed": 50.0}} for seed in CHOICE_SEEDS}
-    generated = [c for c in with_spd["detectors"] if c["corpus"] == "generated"]
     photographs = [c for c in with_spd["detectors"] if c["corpus"] == "photographs"]
-    both = [c for c in photographs if (c["method"], c["spd"]) in [(g["method"], g["spd"]) for g in generated]]
+    generated = [c for c in with_spd["detectors"] if c["corpus"] == "generated"]
+    both = [
+        o
+        for c in generated
+        for o in with_spd["detectors"]
+        if (o["method"], o["spd"]) == (c["method"], c["spd"])
+    ]
     targets = [place for place in TARGETS if place in at]
     start, *continued = [c for c in listed(scale, ["continued"]) if c["spd"] == NONE]
     given = seeds_of(runs, start).get(0)
@@ -304,8 +309,7 @@ def sections(scale: str, runs: list[Run], stale: int) -> dict[str, list[str]]:
         "confirmed": [*table(rows(chosen, later), CHIEF), *pictures["confirmed"]],
         "everywhere": table(rows(chosen, later, at), JUDGED),
         "defects": table(rows(photographs, first), defect_columns(runs)),
-        "corpus": table(rows(generated, first, targets), JUDGED),
-        "corpus-photographs": table(rows(both, first, targets), JUDGED),
+        "corpus": table(rows(both, first, targets), JUDGED),
         "start": table(from_start, JUDGED) if given else NO_RUNS,
     }
 

@@ -87,7 +87,7 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
 
 
 def write_csv(runs: list[dict[str, Any]], path: Path) -> None:
-    """One row a run: `ABOUT`, then every value that any run has, to five digits."""
+    """One row a run: `ABOUT`, then every value that any run has, to four digits."""
     names = list(dict.fromkeys(name for run in runs for name in run["values"]))
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("w", newline="") as file:
@@ -95,6 +95,6 @@ def write_csv(runs: list[dict[str, Any]], path: Path) -> None:
         writer.writeheader()
         for run in runs:
             about = {name: "" if run[name] is None else run[name] for name in ABOUT}
-            numbers = {name: f"{value:.5g}" for name, value in run["values"].items()}
+            numbers = {name: f"{value:.4g}" for name, value in run["values"].items()}
             writer.writerow({**about, "spd": json.dumps(run["spd"], sort_keys=True), **numbers})
     temporary.replace(path)

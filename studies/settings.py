@@ -22,42 +22,27 @@ CORPORA = {  # name -> where it is below SPD_DATA; none: generated
     "generated": None,
 }
 
+# fmt: off
 WEAK = {
-    "scale": (0.9, 1.0),
-    "ratio": (0.95, 1.05),
+    "scale": (0.9, 1.0), "ratio": (0.95, 1.05), "grayscale": 0.0, "blur": {"sigma": (0.1, 1.0), "p": 0.5},
     "jitter": {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.02, "p": 1.0},
-    "grayscale": 0.0,
-    "blur": {"sigma": (0.1, 1.0), "p": 0.5},
+}
+STRONG = {
+    "scale": (0.5, 1.0), "blur": {"sigma": (0.1, 0.8), "p": 0.2},
+    "jitter": {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05},
 }
 STARTS = {
     None: {  # from scratch: recipes like preset demo's, which these networks and steps can learn from
         "canvas": 48,  # pixels of the images, of which the views are crops
         "stages": ("layer1", "layer2", "layer3"),
         "common": {
-            "batch": 64,
-            "steps": 300,
-            "held_out": 0.2,
-            "probe_neighbours": 20,
-            "log_interval": 25,
-            "views": {
-                "strong": {
-                    "size": 32,
-                    "scale": (0.5, 1.0),
-                    "jitter": {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05},
-                    "blur": {"sigma": (0.1, 0.8), "p": 0.2},
-                },
-                "weak": {"size": 32, **WEAK},
-            },
+            "batch": 64, "steps": 300, "held_out": 0.2, "probe_neighbours": 20, "log_interval": 25,
+            "views": {"strong": {"size": 32, **STRONG}, "weak": {"size": 32, **WEAK}},
         },
         "simclr": {"lr": 4.0, "warmup_epochs": 1, "zero_init_residual": False, "projector": (128, 64)},
         "moco": {"schedule_by": "step", "key_momentum": 0.99, "queue": 512, "projector": (128, 64)},
-        "simsiam": {
-            "schedule": "constant",
-            "lr": 0.8,
-            "weight_decay": 5e-4,
-            "projector": (128, 128, 128),
-            "predictor": 32,
-        },
+        "simsiam": {"schedule": "constant", "lr": 0.8, "weight_decay": 5e-4, "projector": (128, 128, 128),
+                    "predictor": 32},
         "supervised": {"lr": 0.8, "schedule": "cosine", "schedule_by": "step"},
     },
     "lite0": {  # EfficientNet-Lite0's ImageNet weights, continued
@@ -65,30 +50,19 @@ STARTS = {
         "canvas": 72,
         "stages": ("blocks.1", "blocks.2", "blocks.4"),
         "common": {
-            "batch": 32,
-            "steps": 100,
-            "optimiser": "sgd",
+            "batch": 32, "steps": 100, "held_out": 0.1, "probe_neighbours": 20, "log_interval": 25,
+            "optimiser": "sgd", "weight_decay": 1e-4, "schedule": "cosine", "schedule_by": "step",
             "lr": 0.003,  # x batch / 256; 0.01 costs three points of image AU-ROC, 0.03 the features
-            "frozen_norm": True,  # free statistics cost five
-            "weight_decay": 1e-4,
-            "schedule": "cosine",
-            "schedule_by": "step",
-            "held_out": 0.1,
-            "probe_neighbours": 20,
-            "log_interval": 25,
-            "batch_norm": "global",
-            "views": {
-                "strong": {"size": 48, "scale": (0.3, 1.0)},
-                "weak": {"size": 48, **WEAK},
-                "mean": (0.498,) * 3,  # what lite0 was trained with
-                "std": (0.502,) * 3,
-            },
+            "frozen_norm": True, "batch_norm": "global",  # free statistics cost five points
+            "views": {"strong": {"size": 48, "scale": (0.3, 1.0)}, "weak": {"size": 48, **WEAK},
+                      "mean": (0.498,) * 3, "std": (0.502,) * 3},  # what lite0 was trained with
         },
         "simclr": {"projector": (256, 128), "warmup_epochs": 0.2},
         "simsiam": {"projector": (256, 256, 256), "predictor": 64},
         "supervised": {},
     },
 }
+# fmt: on
 
 DETECTORS = {"padim": {"dim": 100}, "patchcore": {"coreset_share": 0.01}}
 JUDGES = {  # name -> set -> image sizes in pixels, squashed to a square
@@ -173,5 +147,7 @@ GRIDS: dict[str, list[Row]] = {  # corpus, start, method, SPD's options
         ("photographs", "lite0", "supervised", {"eta": 1.0}),
     ],
 }
-QUICK: list[Row] = [("photographs", None, "simclr", spd) for spd in (NONE, _spd(20.0))]
-"""A pilot's largest effect, judged on tiles at 96 pixels alone; more than half of it is the draws."""
+QUICK: list[Row] = [
+    ("photographs", None, "simclr", spd) for spd in (NONE, _spd(20.0), _spd(20.0, "independent"))
+]
+"""A pilot's largest effect, judged on tiles at 96 pixels alone, and how much of it is the draws."""

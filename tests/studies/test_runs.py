@@ -59,7 +59,7 @@ def test_a_csv_gives_the_runs_back(tmp_path):
     written = [made_up("a", r=1.25, kNN=17.0), made_up("b", r=0.000123456)]
     runs.write_csv(written, path)
     back = runs.read_csv(path)
-    assert [run["values"] for run in back] == [{"r": 1.25, "kNN": 17.0}, {"r": 0.00012346}]
+    assert [run["values"] for run in back] == [{"r": 1.25, "kNN": 17.0}, {"r": 0.0001235}]
     assert back[0]["spd"] == {"eta": 1.0} and back[0]["seed"] == 3 and back[0]["start"] is None
     assert json.dumps(back)  # as JSON has it: a report of these is the report of the results
     runs.write_csv(back, tmp_path / "again.csv")
