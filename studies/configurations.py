@@ -117,6 +117,8 @@ def confirming(scale: str, only: Iterable[str], runs: list[Run]) -> list[Run]:
     nothing can be chosen yet."""
     starts = {"detectors": None, "continued": "lite0"}
     wanted = {starts[grid] for grid in only if grid in starts}
+    if not wanted:
+        raise ValueError("nothing is chosen by the dose, so that it has nothing to confirm")
     found = [c for (start, _), c in choice(scale, runs).items() if start in wanted]
     if not found:
         raise ValueError("no method has all its settings on a seed of 0 - 9 yet: run those first")

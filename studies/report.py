@@ -135,11 +135,16 @@ def state(scale: str, runs: list[Run], stale: int) -> list[str]:
     lines = [f"{len(runs)} runs. Images: {images}. Code: {', '.join(code)}."]
     if len(code) > 1:
         lines.append("Pairs of runs by different states of the code share less than their seed fixes.")
-    for grid in GRIDS:
-        found = [seeds_of(runs, c).keys() & {*CHOICE_SEEDS} for c in listed(scale, [grid]) if c["method"]]
+    every = {f"`{grid}`": listed(scale, [grid]) for grid in GRIDS}
+    every["confirmation"] = [c for one in choice(scale, runs).values() for c in (base_of(one), one)]
+    for name, grid in every.items():
+        found = [seeds_of(runs, c).keys() for c in grid if c["method"]]
+        found = [
+            {seed for seed in one if (seed in CHOICE_SEEDS) != (name == "confirmation")} for one in found
+        ]
         seeds = set().union(*found)
         missing = sum(len(seeds - one) for one in found)
-        lines.append(f"`{grid}`: {len(found)} configurations, {len(seeds)} seeds, {missing} runs missing.")
+        lines.append(f"{name}: {len(found)} configurations, {len(seeds)} seeds, {missing} runs missing.")
     failed = [run for run in runs if run["failed"]]
     if failed:
         lines.append(f"{len(failed)} runs gave up, the first: {failed[0]['failed'][:120]}")

@@ -119,10 +119,12 @@ def test_missing_runs_other_code_and_other_settings_are_said(page, undrawn, tmp_
     dose = [run for run in found if run["seed"] == 1 and run["judge"] is None]
     found = [run for run in found if run not in dose[:3]]
     old = {**run_of(configurations.listed("cpu", ["dose"])[0], 0), "settings": "older", "key": "older"}
-    write([*found[:-1], {**found[-1], "code": "bbb", "failed": "constant"}, old], tmp_path / "runs")
+    found = [*found[:-1], {**found[-1], "code": "bbb", "failed": "constant"}, old]
+    write([*found, *confirming(found)[1:]], tmp_path / "runs")
     said = section(page, "state")
     assert "`dose`: 61 configurations, 2 seeds, 3 runs missing." in said
     assert "`detectors`: 44 configurations, 2 seeds, 0 runs missing." in said
+    assert "confirmation: 12 configurations, 10 seeds, 1 runs missing." in said
     assert "Code: `aaa` (commit of-aaa), `bbb` (commit of-aaa)." in said
     assert "different states of the code" in said and "1 runs of other settings than today's" in said
     assert "1 runs gave up, the first: constant" in said

@@ -173,6 +173,8 @@ def test_what_is_no_part_or_seeds_says_what_to_give(words, said, capsys):
 def test_seeds_to_confirm_wait_for_a_choice(tmp_path, capsys):
     command(tmp_path, "--seeds", "10-19")
     assert "0 runs to do: no method has all its settings on a seed of 0 - 9 yet" in capsys.readouterr().out
+    command(tmp_path, "--seeds", "10-19", "--only", "dose")
+    assert "0 runs to do: nothing is chosen by the dose" in capsys.readouterr().out
 
 
 def test_without_data_the_photographs_runs_are_left_out_with_the_reason(monkeypatch, tmp_path, capsys):
