@@ -14,7 +14,7 @@ PORT ?= 5000
 # Lock files fit x86_64 Linux with Python 3.11 and the cpu extra; elsewhere pyproject.toml's ranges are installed.
 LOCKED := $(shell $(PYTHON) -c 'import sys, platform; print("y" * ((sys.version_info[:2], platform.machine(), sys.platform, "$(FAISS)") == ((3, 11), "x86_64", "linux", "cpu")))' 2>/dev/null)
 
-.PHONY: help test-tools demo test test-gpu test-paper test-parity test-slurm test-mlflow-server mechanism lint ui unlock docs lock clean verify kept fuzz drill soak audit licences
+.PHONY: help test-tools demo test test-gpu test-paper test-parity test-slurm test-mlflow-server study lint ui unlock docs lock clean verify kept fuzz drill soak audit licences
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -58,8 +58,8 @@ test-mlflow-server: $(VENV)/.test ## 16 jobs log live to an MLflow server on Pos
 	$(BIN)/python -m pip install --quiet --target build/postgresql 'psycopg2-binary>=2.9,<3'
 	PYTHONPATH=$(CURDIR)/build/postgresql $(BIN)/python tests/mlflow_server/sixteen_jobs.py --write
 
-mechanism: $(VENV)/.demo ## Does SPD do what it says? About two hours of one core; resumable (docs/mechanism.md)
-	$(BIN)/snakemake --cores 1 --quiet rules host reason progress mechanism
+study: $(VENV)/.demo ## When does SPD help? Hours of all cores, resumable (docs/mechanism.md); QUICK=yes: minutes
+	$(if $(QUICK),STUDY=--quick )$(BIN)/snakemake mechanism --cores $(CORES) --quiet rules host reason progress
 
 lint: $(VENV)/.test ## Check formatting and style
 	$(BIN)/ruff check .

@@ -2,15 +2,17 @@
 
 
 rule mechanism:
-    """Does the SPD term do what it says? Hours of one core; goes on where it was stopped."""
+    """When does SPD help? Hours of every core given; goes on where it was stopped. `STUDY="--quick"`: a part."""
     log:
         "results/studies/mechanism.log",
     localrule: True
+    threads: workflow.cores
     params:
         python=sys.executable,
         root=str(HERE),
     shell:
         "export OMP_NUM_THREADS=1 PYTHONPATH={params.root:q}; exec > >(tee {log:q}) 2>&1; "
-        "{params.python:q} -m studies.mechanism; "
-        'if [ -d "${{SPD_DATA:-}}/magnetic_tile" ]; then {params.python:q} -m studies.continued; fi; '
-        "{params.python:q} -m studies.mechanism --report"
+        'study() {{ pids=; for part in $(seq {threads}); do {params.python:q} -m studies --part $part/{threads} "$@" & '
+        'pids="$pids $!"; done; for pid in $pids; do wait $pid; done; }}; '
+        'if [ -n "${{STUDY:-}}" ]; then study $STUDY; else study --seeds 0-9; study --seeds 10-19; fi; '
+        "{params.python:q} -m studies ${{STUDY:-}} --report"

@@ -1,13 +1,15 @@
-"""Results of a study's runs: one JSON line a run, added when the run ends, so that a study can be stopped at
-any time and goes on where it was."""
+"""Results of a study's runs: one JSON line a run, written when it ends, so that a study can be stopped at any
+time and goes on where it was.
 
-import argparse
-import contextlib
-import fcntl
+Each process writes a file of its own in the folder of results: none waits for another, on whatever file
+system, and the files of another machine are added by copying them there.
+"""
+
+import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +18,11 @@ import torch
 from spd import provenance
 
 STUDIES = Path(__file__).resolve().parent
-MEASURING = ("localisation.py", "pictures.py")  # what every study's numbers go through, beside its own file
-
-
-def options(description: str, seeds: int, results: Path) -> argparse.ArgumentParser:
-    """The command line that the studies share."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--seeds", type=int, default=seeds)
-    parser.add_argument("--limit", type=int, default=None, help="stop after so many runs")
-    parser.add_argument("--device", default="cpu", help="to train on: cpu (default) or cuda")
-    parser.add_argument(
-        "--part", default="1/1", metavar="I/N", help="every Nth run from the Ith, for N commands at once"
-    )
-    parser.add_argument("--results", type=Path, default=results)
-    parser.add_argument("--report", action="store_true", help="write docs/mechanism.md, run nothing")
-    return parser
-
-
-def waiting(configurations: list[dict[str, Any]], chosen: argparse.Namespace) -> list[dict[str, Any]]:
-    """The runs that a command has to do: its part, what is finished left out. Raises SystemExit for a part
-    that is none."""
-    try:
-        part, parts = map(int, chosen.part.split("/"))
-        if not 1 <= part <= parts:
-            raise ValueError
-    except ValueError:
-        raise SystemExit(f"--part {chosen.part}: give I/N with I from 1 to N, for example 2/4") from None
-    done = {line["key"] for line in load(chosen.results)}
-    own = configurations[part - 1 :: parts]
-    left = [configuration for configuration in own if configuration["key"] not in done]
-    print(f"{len(left[: chosen.limit])} runs to do, {len(own) - len(left)} done", flush=True)
-    return left[: chosen.limit]
+MEASURING = ("measuring.py", "corpora.py", "judging.py", "localisation.py")
+ABOUT = ("key", "settings", "scale", "corpus", "start", "method", "spd", "judge", "seed", "images")
+ABOUT += ("device", "code", "commit", "seconds", "failed")
+"""What a run is, beside its `values`; columns of the CSV. `settings`: the hash of all that it was told but
+the images and the seed; `failed`: why it has no values, or not all."""
 
 
 def device_name(device: str) -> str:
@@ -54,47 +30,71 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
 
 
-def code_of(study: str) -> dict[str, str | None]:
-    """The state of the code that trains and measures a run of `study` (its `__file__`): `code`, the hash of
-    its sources, and the commit. It is no part of a run's key, so that a study goes on after a change; the
-    report says when its runs are of several states."""
-    version = provenance.code_version(Path(study), *(STUDIES / name for name in MEASURING))
+def code_state() -> dict[str, str | None]:
+    """The state of the code that trains and measures: `code`, the hash of its sources, and the commit. It is
+    no part of a run's key, so that a study goes on after a change; the report says when states mix."""
+    version = provenance.code_version(*(STUDIES / name for name in MEASURING))
     return {name: version[name] for name in ("code", "commit")}
 
 
-def key_of(configuration: dict[str, Any]) -> str:
-    """What makes a run this run: a hash of everything that it was told."""
-    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()[:16]
+def key_of(told: Any) -> str:
+    """A hash of what a run was told."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def load(path: Path) -> list[dict[str, Any]]:
-    """The finished runs; a line cut short by a kill is left out."""
-    runs = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            runs.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return runs
+def load(folder: Path) -> list[dict[str, Any]]:
+    """The finished runs of every file in the folder, the first of each key; a line cut short by a kill is
+    left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            try:
+                run = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            found.setdefault(run["key"], run)
+    return list(found.values())
 
 
-def add(path: Path, run: dict[str, Any]) -> None:
-    """Adds a run: the file is the old one or the new one, never a part. Commands that run parts of a study
-    at once write one after the other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+class Writer:
+    """Adds runs to a new file of the folder, each on disk when `add` returns."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / f"{uuid.uuid4().hex[:12]}.jsonl"
+
+    def add(self, run: dict[str, Any]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(json.dumps(run) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """Runs as `write_csv` wrote them; none where the file is missing."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            {
+                **{name: row[name] or None for name in ABOUT},
+                "seed": int(row["seed"]),
+                "spd": json.loads(row["spd"]),
+            }
+            | {"values": {name: float(v) for name, v in row.items() if v and name not in ABOUT}}
+            for row in csv.DictReader(file)
+        ]
+
+
+def write_csv(runs: list[dict[str, Any]], path: Path) -> None:
+    """One row a run: `ABOUT`, then every value that any run has, to four digits."""
+    names = list(dict.fromkeys(name for run in runs for name in run["values"]))
     temporary = path.with_name(f".{path.name}.tmp")
-    with _alone_in(path.parent), temporary.open("w") as file:
-        file.writelines(json.dumps(line) + "\n" for line in [*load(path), run])
-        file.flush()
-        os.fsync(file.fileno())
-        temporary.replace(path)
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*ABOUT, *names], lineterminator="\n")
+        writer.writeheader()
+        for run in runs:
+            about = {name: "" if run[name] is None else run[name] for name in ABOUT}
+            numbers = {name: f"{value:.4g}" for name, value in run["values"].items()}
+            writer.writerow({**about, "spd": json.dumps(run["spd"], sort_keys=True), **numbers})
+    temporary.replace(path)

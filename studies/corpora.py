@@ -1,4 +1,4 @@
-"""The images of the studies: real photographs where SPD_DATA has them, generated classes otherwise."""
+"""The images that the study's networks are trained on."""
 
 import os
 import tarfile
@@ -9,18 +9,22 @@ from spd import corpus
 from spd.datasets import class_folders
 from spd.datasets.demo.archives import write_classes
 from spd.datasets.demo.options import DemoOptions
+from studies.settings import CORPORA
 
-PHOTOGRAPHS = "caltech101_128px/101_ObjectCategories"
+
+def data() -> Path | None:
+    """The folder SPD_DATA, where it is set and there."""
+    folder = Path(os.environ.get("SPD_DATA", ""))
+    return folder if os.environ.get("SPD_DATA") and folder.is_dir() else None
 
 
-def pictures(size: int) -> tuple[corpus.Corpus, str]:
-    """Images squashed to `size` pixels, and what they are in words.
-
-    `$SPD_DATA/caltech101_128px` (3,030 photographs of 101 classes, CC BY 4.0) where it is there, else the
-    demo's 1,280 generated images of 20 classes.
-    """
-    folder = Path(os.environ.get("SPD_DATA", "")) / PHOTOGRAPHS
-    if os.environ.get("SPD_DATA") and folder.is_dir():
+def load(name: str, size: int) -> tuple[corpus.Corpus, str] | None:
+    """A corpus of `CORPORA`, squashed to `size` pixels, and what it is in words; None where its folder is not
+    below SPD_DATA. `generated`: the demo's 1,280 images of 20 classes."""
+    if CORPORA[name] is not None:
+        folder = (data() or Path("/nowhere")) / CORPORA[name]
+        if not folder.is_dir():
+            return None
         images = corpus.load(class_folders.read(folder), size)
         return images, f"{len(images):,} photographs of {len(images.classes)} classes (Caltech-101)"
     with tempfile.TemporaryDirectory() as scratch:
