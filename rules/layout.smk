@@ -234,6 +234,12 @@ def trained(name, seed):
     return f"{RESULTS}/backbones/{name}/{hash_of(name, seed)}/seed{seed}.json"
 
 
+if workflow.is_main_process:  # Snakemake stumbles over links to what was deleted by hand
+    for link in [*Path(RESULTS).glob("backbones/*/seed*"), *Path(RESULTS).glob("records/backbones/*")]:
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+
+
 def set_aside_earlier_backbones():
     """Snakemake would delete a file that lies where a link is to be made."""
     for job in workflow.dag.needrun_jobs():

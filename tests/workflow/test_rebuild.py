@@ -180,6 +180,11 @@ def test_no_backbone_is_lost_by_a_changed_eta_a_failure_or_an_older_layout(
     assert verify.main(["results/tiny"]) == 0, capsys.readouterr().out
     assert copied.planned("custom") == {}
 
+    # A folder that was deleted by hand leaves links to nothing, which are in nobody's way.
+    shutil.rmtree(first.parent)
+    by_size = ["--default-resources", "mem_mb=max(2*input.size_mb, 1000)"]  # as on Slurm
+    assert copied.planned(*by_size)["mlflow_sync"] == 1
+
 
 def test_names_labels_and_licences_rebuild_what_shows_them_and_compute_nothing(built, overlay):
     changed = overlay(
