@@ -346,7 +346,7 @@ def _judged(sources: Sources) -> dict[str, Any] | None:
     """What each pre-training knows of images it was not trained on, and by which protocol it was asked."""
     by_linear_protocol = {one["checkpoint"]: one for one in sources.linear}
     flagged = linear_notes(sources.linear)
-    rows, protocols = [], []
+    rows, protocols, notes = [], [], []
     for one in sources.backbones:
         record = read_json(one.record)
         metrics, provenance = record["metrics"], record["provenance"]
@@ -361,15 +361,17 @@ def _judged(sources: Sources) -> dict[str, Any] | None:
         if known[2] is not None and provenance.get("notes"):
             row[3] = row[3]._replace(sign="down")
         short = flagged.get(provenance.get("checkpoint"), [])
-        top1 = _number(linear["top1"] if linear else None)._replace(sign="down" if short else "")
-        row += [top1, _number(linear["published"] if linear else None)]
-        notes = "; ".join([*provenance.get("notes", []), *short])
-        rows.append([*row, Value(notes, notes or None)])
+        if sources.linear:
+            top1 = _number(linear["top1"] if linear else None)._replace(sign="down" if short else "")
+            row += [top1, _number(linear["published"] if linear else None)]
+        rows.append(row)
+        notes += [f"{label}: {note}" for note in (*provenance.get("notes", []), *short)]
     if not rows:
         return None
     heads = ["Pre-training", "kNN, %", "Linear, %", "Sees local change (xent), %"]
-    heads += ["Linear protocol, %", "Published, %", "Note"]
+    heads += ["Linear protocol, %", "Published, %"] if sources.linear else []
     return {
+        "notes": notes,
         "table": Sortable("Pre-trainings on held-out images", heads, 1, rows),
         "protocols": list(dict.fromkeys(protocols)),
     }
