@@ -46,7 +46,15 @@ def check_config():
     weights = [CHECKPOINTS[name] for name in used_pretrainings() if name in CHECKPOINTS]
     files = [file for file in (*archives, *weights) if file in GIVEN and "$" not in file]
     problems += preflight.given({file: GIVEN[file] for file in files})
-    raise WorkflowError(preflight.message([*problems, *folders_missing(used)]))
+    problems += [*folders_missing(used), *larger_than_the_corpus(used_trainings())]
+    problems += preflight.networks(foreign([name for name, _ in used_backbones()]))
+    raise WorkflowError(preflight.message(problems))
+
+
+def larger_than_the_corpus(trained):
+    """Batches of these trainings that the corpus has not images enough for, once its manifest is there."""
+    made = Path(manifest(experiment.corpus.dataset, "1cls")).with_suffix(".json")
+    return list(batches.too_large(batches_of(trained), read_json(made)["counts"])) if made.exists() else []
 
 
 def check_before_start():
@@ -65,11 +73,10 @@ def check_before_start():
         *preflight.fetched(file for file in to_unpack if file in DOWNLOADS and file not in to_fetch),
         *folders_missing(list(dict.fromkeys(at.dataset for at in needed.get("examine", [])))),
     ]
-    made = Path(manifest(experiment.corpus.dataset, "1cls")).with_suffix(".json")
-    if made.exists() and experiment.corpus.dataset not in [at.dataset for at in needed.get("manifest", [])]:
-        trained = dict.fromkeys(at.pretraining for at in needed.get("pretrain", []))
-        problems += batches.too_large(batches_of(trained), read_json(made)["counts"])
-    problems += preflight.networks(foreign(needed))
+    if experiment.corpus.dataset not in [at.dataset for at in needed.get("manifest", [])]:
+        problems += larger_than_the_corpus(dict.fromkeys(at.pretraining for at in needed.get("pretrain", [])))
+    networks = ("pretrain", "import_backbone", "features", "finetune_fewshot", "finetune_highshot")
+    problems += preflight.networks(foreign(at.pretraining for rule in networks for at in needed.get(rule, [])))
     problems += preflight.room(bytes_to_write(jobs), Path(RESULTS))
     if workflow.non_local_exec:
         problems += missing_on_the_cluster(jobs)
@@ -77,12 +84,10 @@ def check_before_start():
         raise WorkflowError(preflight.message(problems))
 
 
-def foreign(needed):
-    """Networks of these jobs that only torchvision or timm knows (spd.backbones.lookup.Asked)."""
-    rules = ("pretrain", "import_backbone", "features", "finetune_fewshot", "finetune_highshot")
-    names = dict.fromkeys(at.pretraining for rule in rules for at in needed.get(rule, []))
+def foreign(names):
+    """Networks of these pre-trainings that only torchvision or timm knows (spd.backbones.lookup.Asked)."""
     asked = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         architecture, key, stages = network(experiment, name)
         if architecture is not None and known_stages(architecture) is None:
             asked[key] = (key, architecture, stages, name in TRAINED)

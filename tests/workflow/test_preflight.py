@@ -82,18 +82,24 @@ def test_a_run_on_one_machine_is_told_everything_at_once(workspace):
 
 def test_what_the_config_alone_tells_is_told_with_what_is_missing_even_by_a_dry_run(workspace):
     config = {
+        **ROWS,
         "compute": {"gpus": 3},
         "backbones": {"resnet50": {"stages": ["layer5"]}},
-        "pretrainings": {"simsiam_spd": {"spd": "none"}},
+        "pretrainings": {
+            "simsiam_spd": {"spd": "none"},
+            "mine": {"label": "Mine", "source": {**WEIGHTS, "stages": ["blok"]}},
+        },
         "datasets": {
             "visa": {"archive": None, "root": "nowhere"},
             "imagenet": {"archive": None, "root": "$SPD_NOT_SET/classes"},
         },
     }
     done = workspace.snakemake("--dry-run", config=config)
-    said = (done.stdout + done.stderr).partition("Nothing was started: 5 things")[2]
+    said = (done.stdout + done.stderr).partition("Nothing was started: 7 things")[2]
     assert done.returncode != 0
     for line in (
+        "pretrainings.mine.source.checkpoint: mine.pth is not there",
+        "pretrainings.mine.source.stages: no stage blok; timm:vit_tiny_patch16_224 has",  # on the meta device
         "datasets.imagenet.root: $SPD_NOT_SET/classes: the environment variable SPD_NOT_SET is not set",
         "recipes.simsiam.batch: 16 does not divide among 3 ranks",
         "tables.padim_1class.rows: simsiam and simsiam_spd look the same",
