@@ -298,6 +298,7 @@ def pretrain(
                 neighbours=recipe.probe_neighbours,
                 bank=min(len(kept), recipe.probe_bank),
                 judged=len(held_out),
+                views=min(len(held_out), probe.JUDGED),
                 of="of the data set's own validation" if len(images.validation) else "held out of training",
             )
         files.export(

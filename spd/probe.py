@@ -233,7 +233,8 @@ def evaluate(
 
 PROTOCOL = (
     "central crops of the corpus' images, pooled features computed once; kNN: k = {neighbours}; linear: "
-    "softmax by L-BFGS without augmentation; reference: {bank} training images, judged: {judged} images {of}"
+    "softmax by L-BFGS without augmentation; reference: {bank} training images, judged: {judged} images "
+    "{of}, local changes: {views} of them"
 )
 """How `knn` and `linear` of `evaluate` came about. Ours: not the linear protocol of the repositories."""
 
