@@ -76,7 +76,9 @@ def check_before_start():
     if experiment.corpus.dataset not in [at.dataset for at in needed.get("manifest", [])]:
         problems += larger_than_the_corpus(dict.fromkeys(at.pretraining for at in needed.get("pretrain", [])))
     networks = ("pretrain", "import_backbone", "features", "finetune_fewshot", "finetune_highshot")
-    problems += preflight.networks(foreign(at.pretraining for rule in networks for at in needed.get(rule, [])))
+    problems += preflight.networks(
+        foreign(at.pretraining for rule in networks for at in needed.get(rule, []))
+    )
     problems += preflight.room(bytes_to_write(jobs), Path(RESULTS))
     if workflow.non_local_exec:
         problems += missing_on_the_cluster(jobs)
