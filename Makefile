@@ -68,7 +68,7 @@ lint: $(VENV)/.test ## Check formatting and style
 
 ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
 	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 2; }
-	@$(BIN)/python -m spd.tracking_place results/$(PRESET)/mlflow
+	@$(BIN)/python -m workflow_scripts.common.tracking_place results/$(PRESET)/mlflow
 	@echo "MLflow, charts of the detectors' runs. Open this in some ten seconds (Ctrl-C ends the server):"
 	@echo "  http://127.0.0.1:$(PORT)$$($(BIN)/python -c 'import json; print(json.load(open("results/$(PRESET)/mlflow/synced.json")).get("open", ""))')"
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING PYTHONWARNINGS=ignore $(BIN)/mlflow server \
@@ -88,10 +88,10 @@ lock: ## Resolve the lock files anew (in a virtual environment of its own)
 	build/lock/bin/python requirements/lock.py
 
 verify: $(VENV)/.demo ## Check a preset's results against what its jobs wrote; names what was altered
-	@$(BIN)/python -m spd.verify results/$(PRESET)
+	@$(BIN)/python -m workflow_scripts.common.verify results/$(PRESET)
 
 kept: $(VENV)/.demo ## List a preset's trained backbones with sizes and uses; DELETE=yes deletes unused ones
-	@$(BIN)/python -m spd.kept --preset $(PRESET) $(if $(DELETE),--delete)
+	@$(BIN)/python -m workflow_scripts.common.kept --preset $(PRESET) $(if $(DELETE),--delete)
 
 fuzz: $(VENV)/.test ## 2,000 hostile files: archives, images, masks, CSVs, configs, weights (minutes)
 	$(BIN)/python tests/hostile/fuzz.py --mutants $(or $(MUTANTS),2000)

@@ -13,9 +13,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from spd.config import ConfigError, load
-from spd.faiss_wheels import FaissError, check_faiss
-from spd.provenance import source_hash
+from spd.config.model import ConfigError, load
+from workflow_scripts.common.faiss_wheels import FaissError, check_faiss
+from workflow_scripts.common.provenance import source_hash
 
 min_version("9.0")
 

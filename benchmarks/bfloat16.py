@@ -19,14 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import magnetic_tile
 from report import machine, write_section
 
-from spd.datasets.manifest import Manifest, make
-from spd.datasets.registry import read_dataset
+from spd.data.cache import write_cache
+from spd.data.geometry_options import GeometryOptions
+from spd.data.manifest import Manifest, make
+from spd.data.readers.registry import read_dataset
+from spd.detectors.evaluation import LABELS, evaluate
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
-from spd.evaluation import LABELS, evaluate
 from spd.features.extraction import extract
 from spd.features.store import Features
-from spd.images.cache import write_cache
-from spd.images.options import GeometryOptions
 
 METRICS = (
     ("classification", "AU-ROC"),
@@ -53,7 +53,7 @@ def some(manifest: Manifest, train: int, test: int) -> Manifest:
 
 
 def manifests(train: int, test: int) -> dict[str, Manifest]:
-    from spd.datasets.elpv import packaged_root
+    from spd.data.readers.elpv import packaged_root
 
     found = {
         "solar cells": some(read_dataset("elpv", packaged_root(), "1cls", objects=["mono"]), train, test)

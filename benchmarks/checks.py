@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 from report import machine, write_section
 
-from spd.datasets.checks import check
-from spd.datasets.manifest import make
+from spd.data.checks import check
+from spd.data.manifest import make
 
 # Images that are really encoded; the others differ from them in bytes after the end of the image.
 DISTINCT = 20

@@ -25,11 +25,11 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from report import write_section
 
-from spd.datasets.manifest import Manifest, read
-from spd.datasets.masks import read_mask
-from spd.datasets.registry import read_dataset
-from spd.images.geometry import apply_to_mask, resized_size
-from spd.images.options import GeometryOptions
+from spd.data.geometry import apply_to_mask, resized_size
+from spd.data.geometry_options import GeometryOptions
+from spd.data.manifest import Manifest, read
+from spd.data.masks import read_mask
+from spd.data.readers.registry import read_dataset
 
 HEADER = (
     "| data set, object | anomalous images | pixels cut off by the crop | images touched | images lost | "

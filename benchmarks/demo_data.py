@@ -19,13 +19,13 @@ from statistics import median
 import numpy as np
 from PIL import Image
 from report import machine, write_section
+from spd.files import file_sha256
 
-from spd.datasets.demo.archives import visa_photograph, write_classes, write_mvtec, write_visa
-from spd.datasets.demo.jpeg import encode_jpeg
-from spd.datasets.demo.options import DemoOptions
-from spd.datasets.demo.parts import PARTS
-from spd.datasets.demo.png import encode_png
-from spd.provenance import file_sha256
+from demo_data.archives import visa_photograph, write_classes, write_mvtec, write_visa
+from demo_data.jpeg import encode_jpeg
+from demo_data.parts import PARTS
+from demo_data.png import encode_png
+from spd.data.demo_options import DemoOptions
 
 JOBS = {"visa.tar": write_visa, "mvtec.tar.xz": write_mvtec, "classes.tar": write_classes}
 

@@ -19,14 +19,14 @@ from report import write_section
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from demo_data.archives import mvtec_photograph, visa_photograph, visa_splits
+from demo_data.part import Photograph
+from demo_data.parts import PARTS
 from spd.backbones.architectures import build
 from spd.backbones.imports import LITE0, lite0_to_timm
 from spd.backbones.stages import StageNetwork, stage_names
-from spd.config import load
-from spd.datasets.demo.archives import mvtec_photograph, visa_photograph, visa_splits
-from spd.datasets.demo.options import DemoOptions
-from spd.datasets.demo.part import Photograph
-from spd.datasets.demo.parts import PARTS
+from spd.config.model import load
+from spd.data.demo_options import DemoOptions
 from spd.detectors.options import PaDiMOptions
 from spd.detectors.padim import PaDiM
 

@@ -39,13 +39,13 @@ from report import machine, write_section  # noqa: E402
 from turns import ratio  # noqa: E402
 
 from spd.backbones.files import load  # noqa: E402
+from spd.data.geometry import apply_to_image  # noqa: E402
+from spd.data.geometry_options import GeometryOptions  # noqa: E402
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions  # noqa: E402
 from spd.detectors.padim import PaDiM  # noqa: E402
 from spd.detectors.patchcore import PatchCore  # noqa: E402
 from spd.detectors.profiles import PROFILES  # noqa: E402
 from spd.features.extraction import Network  # noqa: E402
-from spd.images.geometry import apply_to_image  # noqa: E402
-from spd.images.options import GeometryOptions  # noqa: E402
 
 torch.set_num_threads(arguments.threads)
 SIZE, DIM, BATCH = (256, 256), 100, 16

@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from report import machine, write_section
 
-from spd import pretrain
-from spd.config import load
-from spd.corpus import Corpus, from_arrays
-from spd.cost import flops_of
+from spd.config.model import load
+from spd.data.corpus import Corpus, from_arrays
 from spd.detectors.neighbours import Neighbours
 from spd.methods.options import Recipe, SPDOptions
+from spd.training import loop as pretrain
+from workflow_scripts.planning.cost import flops_of
 
 CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
 METHODS = ("supervised", "simsiam", "moco", "simclr")

@@ -19,9 +19,9 @@ from torchvision.transforms.v2 import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from report import machine, write_section
 
-from spd.datasets.manifest import make
-from spd.images.cache import ImageCache, write_cache
-from spd.images.options import GeometryOptions
+from spd.data.cache import ImageCache, write_cache
+from spd.data.geometry_options import GeometryOptions
+from spd.data.manifest import make
 
 IMAGES, REPEATS, SIDE = 24, 5, 256
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from spd.backbones.imports import import_backbone
 from spd.backbones.options import BackboneOptions
+from spd.data.geometry import apply_to_image
+from spd.data.geometry_options import GeometryOptions
 from spd.features.extraction import Network
-from spd.images.geometry import apply_to_image
-from spd.images.options import GeometryOptions
 
 STAGES = ("blocks.1", "blocks.2", "blocks.4")  # 24, 40 and 112 channels at strides 4, 8 and 16
 

@@ -16,7 +16,7 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from spd.images.cache import ImageCache
+from spd.data.cache import ImageCache
 from spd.metrics.by_defect import image_metrics_by_defect, pixel_metrics_by_defect
 from spd.metrics.curves import image_curves
 from spd.tensors import open_tensors

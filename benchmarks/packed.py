@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 from report import machine, write_section
 
-from spd.corpus import open_packed, pack
-from spd.datasets.class_folders import read
+from spd.data.corpus import open_packed, pack
+from spd.data.readers.class_folders import read
 
 SIZE, BATCH = 256, 64
 

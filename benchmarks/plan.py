@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from report import write_section
 
-from spd.config import load
+from spd.config.model import load
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -28,10 +28,10 @@ from torch import nn
 from turns import ratio
 
 from spd.backbones.architectures import build, feature_dim
-from spd.config import load
-from spd.corpus import Corpus, from_arrays
+from spd.config.model import load
+from spd.data.corpus import Corpus, from_arrays
 from spd.methods.options import SPDOptions, parse_recipe
-from spd.pretrain import pretrain
+from spd.training.loop import pretrain
 
 CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
 ARCHITECTURE = "resnet18_w16"

@@ -28,14 +28,14 @@ from report import machine, write_section
 
 from spd.backbones.architectures import build, memory_format
 from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD
-from spd.datasets.manifest import make
-from spd.images.cache import ImageCache, write_cache
-from spd.images.options import GeometryOptions
-from spd.twoclass.classifier import Classifier
-from spd.twoclass.evaluation import training_set
-from spd.twoclass.options import ClassifierOptions, UNetOptions
-from spd.twoclass.training import Normalise, build_optimiser, fine_tune, flipped, set_modes
-from spd.twoclass.unet import UNet
+from spd.data.cache import ImageCache, write_cache
+from spd.data.geometry_options import GeometryOptions
+from spd.data.manifest import make
+from spd.detectors.finetuned.classifier import Classifier
+from spd.detectors.finetuned.evaluation import training_set
+from spd.detectors.finetuned.options import ClassifierOptions, UNetOptions
+from spd.detectors.finetuned.training import Normalise, build_optimiser, fine_tune, flipped, set_modes
+from spd.detectors.finetuned.unet import UNet
 
 REPEATS = 3
 STEPS = 4
@@ -294,7 +294,7 @@ def main() -> None:
     clock = "CPU time" if arguments.threads == 1 else "wall time"
     markdown = f"""## 2-class training
 
-Training images per second of `spd.twoclass.training.fine_tune`, and as a multiple of the plain loop's in the
+Training images per second of `spd.detectors.finetuned.training.fine_tune`, and as a multiple of the plain loop's in the
 same run: the same network and initial weights, {IMAGES} photographs of 1500 x 1000 pixels (generated JPEGs of
 VisA's size), batch 8, AdamW, the same loss, {arguments.threads} thread(s), {clock}; ratios are medians of
 {REPEATS} repeats of {STEPS} steps (least - most). The plain loop opens, resizes, flips and normalises each
@@ -308,7 +308,7 @@ images that it finds opened and resized.
 {chr(10).join(rows)}
 
 The right columns are shares of the time of our step. Ours reads images that were decoded and resized once
-(`spd.images`), keeps them on the device as uint8, and trains channels last.
+(`spd.data`), keeps them on the device as uint8, and trains channels last.
 
 Several small models at once: the time of {MODELS_AT_ONCE} classifier steps one by one over that of the same
 steps at once (`torch.func.vmap` over stacked weights), with the largest relative difference of their

@@ -25,13 +25,13 @@ from report import write_section
 
 from spd.backbones import files
 from spd.backbones.architectures import pooled
-from spd.images.cache import ImageCache
+from spd.data.cache import ImageCache
+from spd.detectors.finetuned.draws import read_draws
+from spd.detectors.finetuned.evaluation import training_set
+from spd.detectors.finetuned.runs import Run
+from spd.detectors.finetuned.selection import parts
+from spd.detectors.finetuned.training import Normalise
 from spd.metrics.image import image_metrics
-from spd.twoclass.draws import read_draws
-from spd.twoclass.evaluation import training_set
-from spd.twoclass.runs import Run
-from spd.twoclass.selection import parts
-from spd.twoclass.training import Normalise
 
 AT_ONCE = 16
 

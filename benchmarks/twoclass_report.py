@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 import pandas as pd
+from spd.files import read_json
 
 from spd.metrics.aggregate import paired_effect
-from spd.records import read_json
-from spd.twoclass.cost import table as cost_table
+from workflow_scripts.planning.twoclass_cost import table as cost_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "magnetic_tile_twoclass"

@@ -21,14 +21,14 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from report import write_section
+from spd.files import file_sha256
 
-from spd.config import _StrictLoader
-from spd.images.cache import ImageCache
-from spd.provenance import file_sha256
-from spd.twoclass.draws import read_draws
-from spd.twoclass.evaluation import OPTIONS
-from spd.twoclass.runs import Run, runs
-from spd.twoclass.selection import held_out
+from spd.config.model import _StrictLoader
+from spd.data.cache import ImageCache
+from spd.detectors.finetuned.draws import read_draws
+from spd.detectors.finetuned.evaluation import OPTIONS
+from spd.detectors.finetuned.runs import Run, runs
+from spd.detectors.finetuned.selection import held_out
 
 
 def value(text: str):

@@ -22,11 +22,11 @@ from report import machine, write_section
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from spd.cost import Traffic, flops_of
 from spd.methods.options import SimSiamRecipe, SPDOptions
 from spd.views import views
 from spd.views.options import WEAK, LocalOptions, ViewOptions, ViewsOptions
 from spd.views.sheet import generated_images
+from workflow_scripts.planning.cost import Traffic, flops_of
 
 MEAN, STD = ViewsOptions().mean, ViewsOptions().std
 BATCH = 32

@@ -25,7 +25,7 @@ A key without a default has to be given. `null` means: leave it out.
 
 
 def config_page(schema: dict[str, Any]) -> str:
-    """The whole reference as Markdown, from a JSON Schema as `spd.config.json_schema` returns it."""
+    """The whole reference as Markdown, from a JSON Schema as `spd.config.model.json_schema` returns it."""
     parts = [HEAD, "## Top level\n\n", _table(schema)]
     for name, model in sorted(schema["$defs"].items()):
         parts.append(f"\n## {name}\n\n")
@@ -132,7 +132,7 @@ def on_files(files, config):
 
 
 if __name__ == "__main__":
-    from spd.config import json_schema
+    from spd.config.model import json_schema
 
     page = config_page(json_schema())
     if "--check" in sys.argv[1:]:

@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 
-from spd import preflight
+from workflow_scripts.common import preflight
 
 SUBMITS = HERE / "slurm/bin"
 SBATCH = shutil.which("sbatch")  # Slurm's own: ours would wait for a slurmctld that is away

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from types import SimpleNamespace
 from urllib.parse import quote
 
-from spd import backbone_hash
-from spd.datasets.fingerprint import folder_fingerprint
-from spd.datasets.options import expand as expand_path, located
-from spd.kept import set_aside
-from spd.names import Names
-from spd.provenance import file_sha256, files_sha256
-from spd.records import read_json
-from spd.twoclass.runs import Run, runs
+from workflow_scripts.common import backbone_hash
+from spd.data.fingerprint import folder_fingerprint
+from spd.data.options import expand as expand_path, located
+from workflow_scripts.common.kept import set_aside
+from spd.report.names import Names
+from spd.files import file_sha256, files_sha256
+from spd.files import read_json
+from spd.detectors.finetuned.runs import Run, runs
 
 
 def stage_code(rule_name):
@@ -173,7 +173,7 @@ def read_by(dataset, setups):
 
 
 def names(datasets, pretrainings):
-    """What is shown for these keys (spd.names): a param of what shows results, and of nothing else."""
+    """What is shown for these keys (spd.report.names): a param of what shows results, and of nothing else."""
     return asdict(Names.of(experiment, datasets, pretrainings))
 
 
@@ -274,7 +274,7 @@ def settings_of(key):
 def training_resources(name):
     """What one training asks of Snakemake and of Slurm; several nodes are one `srun` of the job itself."""
     gpus, nodes = experiment.compute.of(name)
-    # Warn a training before its time limit, so that it saves and goes on later (workflow_scripts/launch.py).
+    # Warn a training before its time limit, so that it saves and goes on later (workflow_scripts/common/launch.py).
     extra = [f"--signal=TERM@{experiment.compute.grace_seconds}"]
     resources = {"nodes": nodes, "gpu": nodes * gpus}
     if nodes > 1:
@@ -517,7 +517,7 @@ def store():
 
 
 def beside():
-    """record -> what its run in MLflow shows besides (spd.tracking.Beside)."""
+    """record -> what its run in MLflow shows besides (workflow_scripts.common.tracking.Beside)."""
     found = {}
     for name, seed in used_backbones():
         ours = name in TRAINED

@@ -1,11 +1,11 @@
 """One run at a time in a results folder; what a killed run leaves locked is unlocked by the next.
 
 Snakemake's own lock is a list of files that outlives its owner, and the first of two runs to end deletes both
-lists. Ours is an flock, which ends with its owner. Jobs hold one more each (workflow_scripts/job.py), for the
+lists. Ours is an flock, which ends with its owner. Jobs hold one more each (workflow_scripts/common/job.py), for the
 case that only their parent was killed.
 """
 
-from spd import locks
+from workflow_scripts.common import locks
 
 LOCKS = Path(".snakemake/spd")
 RUN_LOCK = LOCKS / f"{experiment.preset}.run"

@@ -2,10 +2,11 @@
 
 import json
 
-from spd import batches, preflight
+from spd.training import batches
+from workflow_scripts.common import preflight
 from spd.backbones.options import known_stages
-from spd.config_fit import network, unfit
-from spd.records import read_json
+from spd.config.fit import network, unfit
+from spd.files import read_json
 
 CHECKED = os.environ.get("SPD_PREFLIGHT") != "no"
 
@@ -98,8 +99,8 @@ def foreign(names):
 
 def bytes_to_write(jobs):
     """Of archives, corpus, image caches and maps: what stays, and can be counted before anything is there."""
-    from spd.disk import counted, published
-    from spd.planning.files import Files
+    from workflow_scripts.planning.disk import counted, published
+    from workflow_scripts.planning.files import Files
 
     files = Files(experiment, counted(Path(RESULTS) / "manifests", published(experiment)))
     return sum(files.kept(job.rule.name, job.wildcards_dict) for job in jobs)

@@ -5,7 +5,7 @@ import re
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from spd.progress import Progress
+from workflow_scripts.common.progress import Progress
 
 # Seconds of a job of preset demo on one core of two. Each is replaced by what is seen as soon as one has ended.
 EXPECTED = {
@@ -16,7 +16,7 @@ EXPECTED = {
     **{"finetune_fewshot": 18, "finetune_highshot": 14, "dataset_overview": 2, "claims": 2},
     **{"qualitative": 40, "site": 4, "mlflow_sync": 30},
 }
-# What a job has already said itself (workflow_scripts/job.py): that it failed, and why; that it was interrupted.
+# What a job has already said itself (workflow_scripts/common/job.py): that it failed, and why; that it was interrupted.
 SAID = re.compile(r"CalledProcessError in file .* returned non-zero exit status (1|130)\.", re.DOTALL)
 STOPPING = "Terminating processes on user request"
 

@@ -77,4 +77,4 @@ rule verify:
         python=sys.executable,
         results=RESULTS,
     shell:
-        "{params.python:q} -m spd.verify {params.results:q} 2>&1 | tee {log:q}"
+        "{params.python:q} -m workflow_scripts.common.verify {params.results:q} 2>&1 | tee {log:q}"

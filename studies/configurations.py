@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from spd.evaluation import LABELS
+from spd.detectors.evaluation import LABELS
 from spd.methods.options import SPDOptions, parse_recipe
 from studies.intervals import paired
 from studies.judging import protocol

@@ -5,10 +5,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from spd import corpus
-from spd.datasets import class_folders
-from spd.datasets.demo.archives import write_classes
-from spd.datasets.demo.options import DemoOptions
+from demo_data.archives import write_classes
+from spd.data import corpus
+from spd.data.demo_options import DemoOptions
+from spd.data.readers import class_folders
 from studies.settings import CORPORA
 
 

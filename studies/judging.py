@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from spd.datasets import elpv, mvtec, split_csv, visa
-from spd.datasets.demo.archives import write_mvtec, write_visa
-from spd.datasets.demo.options import DemoOptions
-from spd.datasets.manifest import Manifest, make
+from demo_data.archives import write_mvtec, write_visa
+from spd.data.cache import ImageCache, write_cache
+from spd.data.demo_options import DemoOptions
+from spd.data.geometry_options import GeometryOptions
+from spd.data.manifest import Manifest, make
+from spd.data.readers import elpv, mvtec, split_csv, visa
+from spd.detectors.evaluation import LABELS, evaluate
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
-from spd.evaluation import LABELS, evaluate
 from spd.features.extraction import extract
-from spd.images.cache import ImageCache, write_cache
-from spd.images.options import GeometryOptions
 from studies.corpora import data
 from studies.settings import DETECTORS, GENERATED, JUDGES
 

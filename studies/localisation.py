@@ -6,7 +6,7 @@ from torch.nn.functional import interpolate
 
 from spd.backbones.files import load
 from spd.backbones.stages import StageNetwork
-from spd.corpus import Corpus
+from spd.data.corpus import Corpus
 from spd.metrics.pixel import pixel_metrics
 from spd.seeds import seed_of
 from spd.views.colour import apply_jitter

@@ -8,9 +8,9 @@ from typing import Any
 
 from spd.backbones.imports import import_backbone
 from spd.backbones.options import BackboneOptions
-from spd.corpus import Corpus
+from spd.data.corpus import Corpus
 from spd.methods.options import SPDOptions, parse_recipe
-from spd.pretrain import TrainingError, pretrain
+from spd.training.loop import TrainingError, pretrain
 from studies import corpora
 from studies.configurations import Run
 from studies.judging import Sets

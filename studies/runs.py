@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from spd import provenance
+from workflow_scripts.common import provenance
 
 STUDIES = Path(__file__).resolve().parent
 MEASURING = ("measuring.py", "corpora.py", "judging.py", "localisation.py")

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from spd import distributed
-from spd.batchnorm import GlobalBatchNorm, convert
+from spd.backbones.batchnorm import GlobalBatchNorm, convert
 from spd.losses.nce import infonce, ntxent
 
 RANKS, ROWS = 3, 4

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent / "drills"))
 
 from runs import contents, kill, leftovers, start, started
 
-from spd.verify import main
+from workflow_scripts.common.verify import main
 
 pytestmark = pytest.mark.workflow
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.provenance import code_version
-    from spd.records import write_record
     from spd.report.claims import write_claims
     from spd.report.site import read_table
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     write_claims(
         {Path(path).stem: read_table(path) for path in snakemake.input.tables},

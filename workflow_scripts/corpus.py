@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from job import cpus, running
+from workflow_scripts.common.job import cpus, running
 
 with running(snakemake):
     import json
 
-    from spd.batches import too_large
-    from spd.corpus import pack
-    from spd.datasets.manifest import read
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from spd.data.corpus import pack
+    from spd.data.manifest import read
+    from spd.training.batches import too_large
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     manifest, size = read(snakemake.input.manifest), snakemake.params.size
     # Before an hour of decoding, and before any training starts.

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake) as job:
     import pandas as pd
 
-    from spd.datasets.manifest import read
-    from spd.datasets.overview import overview, require_stated, totals
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from spd.data.manifest import read
+    from spd.data.overview import overview, require_stated, totals
     from spd.report.tables import write_overview
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     options, datasets = snakemake.params.overview, snakemake.params.datasets
     frames, lines, findings = [], [], []

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.datasets.demo.archives import write_classes, write_mvtec, write_visa
-    from spd.datasets.demo.options import DemoOptions
-    from spd.datasets.fingerprint import archive_fingerprint
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from demo_data.archives import write_classes, write_mvtec, write_visa
+    from spd.data.demo_options import DemoOptions
+    from spd.data.fingerprint import archive_fingerprint
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     write = {"visa.tar": write_visa, "mvtec.tar.xz": write_mvtec, "classes.tar": write_classes}
     folder, archive = snakemake.wildcards.folder, snakemake.wildcards.archive

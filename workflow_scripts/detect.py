@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
-from job import running
 from staging import staged
 
+from workflow_scripts.common.job import running
+
 with running(snakemake):
+    from spd.files import file_sha256, read_json, write_json
+
     from spd.backbones.files import read_metadata
+    from spd.data.cache import ImageCache
+    from spd.detectors.evaluation import LABELS, METRIC, evaluate, mean_metrics
     from spd.detectors.registry import OPTIONS
-    from spd.evaluation import LABELS, METRIC, evaluate, mean_metrics
     from spd.features.store import Features
-    from spd.images.cache import ImageCache
-    from spd.provenance import code_version, file_sha256
-    from spd.records import read_json, write_json, write_record
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     at, params, files = snakemake.wildcards, snakemake.params, snakemake.input
     options = OPTIONS[at.detector](**params.options)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.datasets.download import download
-    from spd.datasets.options import ArchiveOptions
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from spd.data.download import download
+    from spd.data.options import ArchiveOptions
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     options = ArchiveOptions(**snakemake.params.archive, url=snakemake.resources.url)
     file = download(options, snakemake.wildcards.archive)

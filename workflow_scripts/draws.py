@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.datasets.manifest import read
-    from spd.provenance import code_version
-    from spd.records import write_record
-    from spd.twoclass.draws import write_draws
+    from spd.data.manifest import read
+    from spd.detectors.finetuned.draws import write_draws
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     dataset, fewshot = snakemake.wildcards.dataset, snakemake.params.fewshot
     manifest = read(snakemake.input[0])

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from job import cpus, running
+from workflow_scripts.common.job import cpus, running
 
 with running(snakemake):
-    from spd.datasets.examine import examine, write_examined
-    from spd.datasets.options import DatasetOptions
-    from spd.datasets.registry import make_manifest
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from spd.data.examine import examine, write_examined
+    from spd.data.options import DatasetOptions
+    from spd.data.readers.registry import make_manifest
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     name, params = snakemake.wildcards.dataset, snakemake.params
     archive = {"file": params.archive} if params.archive else None

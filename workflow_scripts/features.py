@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from job import cpus, running
+from workflow_scripts.common.job import cpus, running
 
 with running(snakemake):
+    from spd.files import file_sha256
+
     from spd.backbones.files import read_metadata
     from spd.features.extraction import extract
     from spd.features.store import Features
-    from spd.provenance import code_version, file_sha256
-    from spd.records import write_record
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     at, params = snakemake.wildcards, snakemake.params
     code = code_version(Path(snakemake.scriptdir) / "features.py")

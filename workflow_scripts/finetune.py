@@ -3,18 +3,19 @@
 import shutil
 from pathlib import Path
 
-from job import cpus, running
+from workflow_scripts.common.job import cpus, running
 
 with running(snakemake):
     import torch
+    from spd.files import file_sha256, read_json, write_json
 
     from spd.backbones.files import read_metadata
-    from spd.images.cache import ImageCache
-    from spd.provenance import code_version, file_sha256
-    from spd.records import read_json, write_json, write_record
-    from spd.twoclass.draws import read_draws
-    from spd.twoclass.evaluation import LABELS, METRIC, OPTIONS, TASKS, evaluate, mean_metrics
-    from spd.twoclass.runs import Run, runs
+    from spd.data.cache import ImageCache
+    from spd.detectors.finetuned.draws import read_draws
+    from spd.detectors.finetuned.evaluation import LABELS, METRIC, OPTIONS, TASKS, evaluate, mean_metrics
+    from spd.detectors.finetuned.runs import Run, runs
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     at, given = snakemake.wildcards, snakemake.params
     seed = int(at.seed)

@@ -19,7 +19,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from spd.planning.stages import Node
+from workflow_scripts.planning.stages import Node
 
 
 def graph(snakefile: Path, config: Mapping[str, Any]) -> dict[int, Node]:

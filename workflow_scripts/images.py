@@ -3,14 +3,14 @@
 from pathlib import Path
 from urllib.parse import unquote
 
-from job import cpus, running
+from workflow_scripts.common.job import cpus, running
 
 with running(snakemake):
-    from spd.datasets.manifest import read
-    from spd.images.cache import ImageCache, write_cache
-    from spd.images.options import GeometryOptions
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from spd.data.cache import ImageCache, write_cache
+    from spd.data.geometry_options import GeometryOptions
+    from spd.data.manifest import read
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     at = snakemake.wildcards
     code = code_version(Path(snakemake.scriptdir) / "images.py")

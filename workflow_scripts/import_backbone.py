@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
+    from spd.files import file_sha256
+
     from spd.backbones.imports import import_backbone
     from spd.backbones.options import BackboneOptions
-    from spd.datasets.options import expand
-    from spd.provenance import code_version, file_sha256
-    from spd.records import write_backbone_record
+    from spd.data.options import expand
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_backbone_record
 
     name, seed = snakemake.wildcards.pretraining, int(snakemake.wildcards.seed)
     options, expected = BackboneOptions(**snakemake.params.source, seed=seed), snakemake.params.sha256

@@ -2,19 +2,21 @@
 
 from pathlib import Path
 
-from job import cpus, running
-from launch import queued_again_when_preempted
+from workflow_scripts.common.job import cpus, running
+from workflow_scripts.common.launch import queued_again_when_preempted
 
 with running(snakemake) as job, queued_again_when_preempted():
+    from spd.files import file_sha256, write_json
+
     from spd.backbones.files import read_metadata
-    from spd.corpus import open_packed, packed_sources
-    from spd.datasets.manifest import read
+    from spd.data.corpus import open_packed, packed_sources
+    from spd.data.manifest import read
     from spd.linear_protocol.options import LinearOptions
     from spd.linear_protocol.published import beside
     from spd.linear_protocol.training import top1
     from spd.methods.options import parse_recipe
-    from spd.provenance import code_version, file_sha256
-    from spd.records import write_json, write_record
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     at, given = snakemake.wildcards, snakemake.params
     seed = int(at.seed)

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.names import Names
-    from spd.provenance import code_version
-    from spd.records import read_json, write_record
+    from spd.files import read_json
+
     from spd.report.linear import write_linear
+    from spd.report.names import Names
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     records = [read_json(path) for path in snakemake.input.results]
     files = write_linear(

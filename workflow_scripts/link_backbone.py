@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
     record, output = Path(snakemake.input.record), snakemake.output
@@ -19,4 +19,4 @@ with running(snakemake):
         )
     for link, target in targets.items():
         Path(link).symlink_to(os.path.relpath(target, Path(link).parent))
-    os.utime(record.parent)  # when it was last asked for: spd.kept
+    os.utime(record.parent)  # when it was last asked for: workflow_scripts.common.kept

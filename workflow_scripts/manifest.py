@@ -3,16 +3,16 @@
 from collections import Counter
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake) as job:
-    from spd.datasets.checks import TOO_FEW, check, require_listed
-    from spd.datasets.examine import read_examined
-    from spd.datasets.manifest import write
-    from spd.datasets.options import DatasetOptions
-    from spd.datasets.registry import make_manifest
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from spd.data.checks import TOO_FEW, check, require_listed
+    from spd.data.examine import read_examined
+    from spd.data.manifest import write
+    from spd.data.options import DatasetOptions
+    from spd.data.readers.registry import make_manifest
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     name, setup, params = snakemake.wildcards.dataset, snakemake.wildcards.setup, snakemake.params
     code = code_version(Path(snakemake.scriptdir) / "manifest.py")

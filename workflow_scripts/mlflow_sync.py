@@ -3,20 +3,20 @@
 import os
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake) as job:
     import platform
     from importlib.metadata import distributions
 
     import yaml
+    from spd.files import write_json
 
-    from spd.config import load
-    from spd.names import Names
-    from spd.records import write_json
+    from spd.config.model import load
+    from spd.report.names import Names
     from spd.report.qualitative import figures_of
     from spd.report.scored import View
-    from spd.tracking import Beside, sync
+    from workflow_scripts.common.tracking import Beside, sync
 
     folder = Path(snakemake.output.synced).parent
     folder.mkdir(parents=True, exist_ok=True)

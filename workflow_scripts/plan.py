@@ -6,9 +6,9 @@ from pathlib import Path
 from graph import graph
 from snakemake.exceptions import WorkflowError
 
-from spd.config import load
-from spd.disk import counted, published
-from spd.planning.report import report
+from spd.config.model import load
+from workflow_scripts.planning.disk import counted, published
+from workflow_scripts.planning.report import report
 
 log, snakefile = Path(snakemake.log[0]), Path(snakemake.params.snakefile)
 log.parent.mkdir(parents=True, exist_ok=True)

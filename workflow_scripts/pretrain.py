@@ -3,19 +3,21 @@
 import sys
 from pathlib import Path
 
-from job import cpus, running
-from launch import launch, queued_again_when_preempted
+from workflow_scripts.common.job import cpus, running
+from workflow_scripts.common.launch import launch, queued_again_when_preempted
 
 with running(snakemake) as job, queued_again_when_preempted():
     import json
 
+    from spd.files import write_json
+
     from spd.backbones.files import read_metadata
-    from spd.corpus import open_packed, packed_sources
-    from spd.datasets.manifest import read
+    from spd.data.corpus import open_packed, packed_sources
+    from spd.data.manifest import read
     from spd.methods.options import SPDOptions, parse_recipe
-    from spd.pretrain import pretrain
-    from spd.provenance import code_version
-    from spd.records import write_backbone_record, write_json
+    from spd.training.loop import pretrain
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_backbone_record
 
     name, seed = snakemake.wildcards.pretraining, int(snakemake.wildcards.seed)
     params, resources, record = snakemake.params, snakemake.resources, Path(snakemake.output.record)
@@ -51,7 +53,9 @@ with running(snakemake) as job, queued_again_when_preempted():
             provenance={**code, "sources": packed_sources(snakemake.input.corpus)},
         )
 
-    started = Path(f"{checkpoint}.json")  # what `python -m spd.kept` says of a half-trained one
+    started = Path(
+        f"{checkpoint}.json"
+    )  # what `python -m workflow_scripts.common.kept` says of a half-trained one
     if backbone.exists() and history.exists():
         job.say(f"{backbone} is trained already; delete it and {record.name} beside it to train it again")
     else:

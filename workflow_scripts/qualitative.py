@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.names import Names
-    from spd.provenance import code_version
-    from spd.records import write_record
     from spd.report.cells import read_cells
+    from spd.report.names import Names
     from spd.report.qualitative import write_figures
     from spd.report.scored import Scored
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     files = snakemake.input
     cells = read_cells(files.cells, Names(**snakemake.params.names))

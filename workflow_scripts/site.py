@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake) as job:
-    from spd.names import Names
-    from spd.provenance import code_version
-    from spd.records import write_record
     from spd.report.cells import read_cells
     from spd.report.footer import let_through
+    from spd.report.names import Names
     from spd.report.options import TableOptions
     from spd.report.scored import Scored
     from spd.report.site import Backbone, Sources, TableFiles, write_site
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     files, params = snakemake.input, snakemake.params
     names = Names(**params.names)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from spd.datasets.options import expand
+from spd.data.options import expand
 
 SPARE = 1.05  # share of the file's size that must be free
 

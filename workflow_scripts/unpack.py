@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.datasets.archive import unpack
-    from spd.datasets.options import ArchiveOptions
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from spd.data.archive import unpack
+    from spd.data.options import ArchiveOptions
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     options = ArchiveOptions(file=snakemake.params.archive, **snakemake.params.options)
     archive, (max_files, max_bytes) = Path(options.file), options.bounds()

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from job import running
+from workflow_scripts.common.job import running
 
 with running(snakemake):
     from tqdm import tqdm
 
-    from spd.corpus import open_packed
-    from spd.datasets.manifest import read
+    from spd.data.corpus import open_packed
+    from spd.data.manifest import read
     from spd.methods.options import SPDOptions, parse_recipe
     from spd.methods.sheet import render_first_step
-    from spd.provenance import code_version
-    from spd.records import write_record
+    from workflow_scripts.common.provenance import code_version
+    from workflow_scripts.common.records import write_record
 
     images = open_packed(snakemake.input.corpus, read(snakemake.input.manifest))
     pairs = zip(snakemake.output.sheets, snakemake.params.pretrainings, strict=True)

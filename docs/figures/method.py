@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 import torch
 
-from spd.datasets.demo import archives, parts
-from spd.datasets.demo.options import DemoOptions
+from demo_data import archives, parts
+from spd.data.demo_options import DemoOptions
 from spd.views import views
 from spd.views.options import WEAK, ViewOptions, ViewsOptions
 

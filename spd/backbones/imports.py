@@ -19,7 +19,7 @@ from spd.backbones.files import check_keys, classifier_keys, examples, expected,
 from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD, LITE0, BackboneOptions
 from spd.backbones.prefixes import unwrapped, ways_to
 from spd.backbones.timm_filter import through_timm
-from spd.datasets.options import expand
+from spd.data.options import expand
 
 _COUNTER = "num_batches_tracked"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spd.datasets.manifest import FEWEST
+from spd.data.manifest import FEWEST
 from spd.detectors.options import default_stages
 
 

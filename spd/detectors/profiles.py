@@ -1,7 +1,7 @@
 """The named profiles: every choice in which the originals, anomalib and our two settings differ.
 
 Plain data: `config.yaml` spells them out, and a test compares the two. Where a key is left out, the
-default of the options model holds. `geometry` is applied to images by `spd.images`; masks follow it with
+default of the options model holds. `geometry` is applied to images by `spd.data`; masks follow it with
 `nearest`.
 
 official  xiahaifeng's PaDiM, the authors' PatchCore (sources in docs/detectors.md).
@@ -17,9 +17,9 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from spd.data.geometry_options import GeometryOptions
+from spd.detectors.finetuned.options import ClassifierOptions, UNetOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
-from spd.images.options import GeometryOptions
-from spd.twoclass.options import ClassifierOptions, UNetOptions
 
 _CROPPED = {"resize": 256, "mode": "short", "crop": 224, "interpolation": "bilinear", "antialias": True}
 _WHOLE = {"resize": 256, "mode": "square", "crop": None, "interpolation": "bilinear", "antialias": True}

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from spd.backbones.files import load
 from spd.backbones.folding import fold_batchnorm
 from spd.backbones.stages import StageNetwork
+from spd.data.cache import ImageCache
 from spd.float32 import full_float32
-from spd.images.cache import ImageCache
 from spd.tensors import TensorWriter
 from spd.threads import one_thread_each
 

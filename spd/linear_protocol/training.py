@@ -17,15 +17,17 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from spd import checkpoint, corpus, distributed, schedules
+from spd import distributed
 from spd.backbones import architectures, files
-from spd.corpus import Corpus
+from spd.data import corpus
+from spd.data.corpus import Corpus
+from spd.files import file_sha256
 from spd.float32 import full_float32
 from spd.linear_protocol.options import LinearOptions
 from spd.methods.options import digest
-from spd.optimisers import LARS
-from spd.provenance import file_sha256
 from spd.seeds import seed_of
+from spd.training import checkpoint, schedules
+from spd.training.optimisers import LARS
 from spd.views.views import apply, centre_crop, draw, normalise
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from spd import batchnorm
+from spd.backbones import batchnorm
 from spd.backbones.architectures import build as build_backbone
 from spd.backbones.architectures import feature_dim
 from spd.methods.moco import MoCo

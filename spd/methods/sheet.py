@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from spd import corpus
+from spd.data import corpus
 from spd.methods.options import Recipe, SPDOptions, seen_views
 from spd.views.sheet import render_sheet
 
@@ -17,7 +17,7 @@ def render_first_step(
     rows: int = 4,
 ) -> None:
     """Writes a PNG (`spd.views.sheet.render_sheet`) of the first `rows` images of the first step of
-    `spd.pretrain.pretrain` with the same arguments, and of the views of them that this step sees.
+    `spd.training.loop.pretrain` with the same arguments, and of the views of them that this step sees.
     """
     kept, _ = images.split(recipe.held_out, seed)
     first = kept[corpus.order(len(kept), seed, 0)[: min(rows, recipe.batch)]]

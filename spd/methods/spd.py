@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from spd.batchnorm import keeping_running_statistics
+from spd.backbones.batchnorm import keeping_running_statistics
 from spd.losses.classification import spd_xent
 from spd.losses.cosine import cosine, spd_cosine
 from spd.methods.options import SPDOptions

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spd.detectors import profiles
-from spd.names import Names
-from spd.records import read_json
+from spd.files import read_json
+from spd.report.names import Names
 from spd.report.options import Setup
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

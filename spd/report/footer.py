@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from spd.detectors.profiles import DEVIATIONS
-from spd.names import Names
-from spd.records import read_json
+from spd.files import read_json
 from spd.report.arrange import AS_PRINTED, SECOND_HAND
 from spd.report.cells import Cell, word
+from spd.report.names import Names
 from spd.report.options import TableOptions
 from spd.report.published import SWAPPED_NOTE
 from spd.report.tidy import MEAN, resampled

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from spd.linear_protocol.published import POINTS, note
-from spd.names import Names
 from spd.report.arrange import row_word, signed
 from spd.report.document import Document, Entry, Row, Section, write_document
 from spd.report.footer import no_result, rebuild_command
+from spd.report.names import Names
 from spd.report.tables import write_csv
 
 NAME = "linear_protocol"

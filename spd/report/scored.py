@@ -9,7 +9,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from spd.images.cache import ImageCache
+from spd.data.cache import ImageCache
 from spd.report.arrange import row_word
 from spd.report.cells import Cell
 from spd.tensors import open_tensors
@@ -20,9 +20,9 @@ class Scored(NamedTuple):
 
     cell: Cell
     images: Path
-    """The image cache (spd.images.cache) that the detector read."""
+    """The image cache (spd.data.cache) that the detector read."""
     maps: Path
-    """`NAME/maps` (N, H, W) and `NAME/scores` (N,) of the test images, as spd.evaluation writes them."""
+    """`NAME/maps` (N, H, W) and `NAME/scores` (N,) of the test images, as spd.detectors.evaluation writes them."""
 
 
 class View(NamedTuple):

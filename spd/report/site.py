@@ -12,9 +12,8 @@ from urllib.parse import quote
 import jinja2
 import pandas as pd
 
+from spd.files import read_json
 from spd.linear_protocol.published import notes as linear_notes
-from spd.names import Names
-from spd.records import read_json
 from spd.report import charts
 from spd.report.arrange import means_sections, row_word, signed
 from spd.report.cells import Cell, read_cells
@@ -22,6 +21,7 @@ from spd.report.claims import colour_of
 from spd.report.document import Document
 from spd.report.figures import read_history
 from spd.report.footer import banner, facts, no_result, notes, rebuild_command
+from spd.report.names import Names
 from spd.report.options import TableOptions
 from spd.report.output import replace_file
 from spd.report.pictures import RULE, write_pictures
@@ -46,7 +46,7 @@ class TableFiles:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pre-training's record (spd.records), and its history (JSON lines) where it was trained here."""
+    """A pre-training's record (workflow_scripts.common.records), and its history (JSON lines) where it was trained here."""
 
     record: Path
     history: Path | None = None

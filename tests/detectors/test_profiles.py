@@ -1,9 +1,9 @@
 import pytest
 
+from spd.data.geometry_options import GeometryOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.profiles import PROFILES, SAME_NUMBERS, overlay
 from spd.detectors.registry import OPTIONS
-from spd.images.options import GeometryOptions
 
 
 @pytest.mark.parametrize("detector", ["padim", "patchcore"])

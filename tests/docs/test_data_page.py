@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spd.config import load
+from spd.config.model import load
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(

@@ -4,7 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from spd.config import json_schema
+from spd.config.model import json_schema
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,10 +17,10 @@ from unittest import mock
 import torch
 from runs import publish
 
-import spd.pretrain
-from spd.config import load
-from spd.corpus import open_packed
-from spd.datasets.manifest import read
+import spd.training.loop
+from spd.config.model import load
+from spd.data.corpus import open_packed
+from spd.data.manifest import read
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -53,7 +53,7 @@ def norms(
     preset = options.results.name
     experiment = load(REPOSITORY / "config.yaml", overrides={"preset": preset})
     change = {"precision": precision, "steps": options.steps, "log_interval": 1, "held_out": 0}
-    build = spd.pretrain.build
+    build = spd.training.loop.build
 
     def nudged(*arguments, **more):
         model = build(*arguments, **more)
@@ -63,8 +63,8 @@ def norms(
         return model
 
     manifest = read(options.results / "manifests/imagenet/1cls.csv")
-    with tempfile.TemporaryDirectory() as folder, mock.patch("spd.pretrain.build", nudged):
-        spd.pretrain.pretrain(
+    with tempfile.TemporaryDirectory() as folder, mock.patch("spd.training.loop.build", nudged):
+        spd.training.loop.pretrain(
             open_packed(options.results / "corpus/imagenet.safetensors", manifest),
             architecture=experiment.backbones["resnet50"].architecture,
             recipe=experiment.recipes["simsiam"].model_copy(update=change),

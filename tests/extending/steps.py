@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spd import corpus
 from spd.backbones.files import load
+from spd.data import corpus
 from spd.methods.build import build
 from spd.methods.options import SPDOptions, parse_recipe
-from spd.pretrain import pretrain
+from spd.training.loop import pretrain
 
 
 def byol(folder):

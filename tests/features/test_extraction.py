@@ -10,11 +10,11 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from spd.backbones.architectures import build
 from spd.backbones.files import export, load
-from spd.datasets.manifest import make
+from spd.data.cache import ImageCache, write_cache
+from spd.data.geometry_options import GeometryOptions
+from spd.data.manifest import make
 from spd.features.extraction import Network, extract
 from spd.features.store import Features
-from spd.images.cache import ImageCache, write_cache
-from spd.images.options import GeometryOptions
 from spd.tensors import open_tensors, write_tensors
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from spd import pretrain
+from spd.training import loop as pretrain
 
 CASES = [
     *(f"{method} {spd}" for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from spd.backbones import architectures
-from spd.twoclass.evaluation import build
-from spd.twoclass.options import ClassifierOptions, UNetOptions
-from spd.twoclass.training import Normalise, fine_tune, score
+from spd.detectors.finetuned.evaluation import build
+from spd.detectors.finetuned.options import ClassifierOptions, UNetOptions
+from spd.detectors.finetuned.training import Normalise, fine_tune, score
 
 SMALL = {"min_steps": 8, "epochs": 1, "lr": 1e-3}
 CLASSIFIER = ClassifierOptions(**SMALL)

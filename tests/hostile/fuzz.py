@@ -45,7 +45,8 @@ def mutants(count: int, seed: int):
 
 
 def _manifest_files() -> list[tuple[str, bytes]]:
-    from spd.datasets import manifest, split_csv
+    from spd.data import manifest
+    from spd.data.readers import split_csv
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "sound.csv").write_text(CSV)
@@ -59,7 +60,7 @@ def _manifest_files() -> list[tuple[str, bytes]]:
 
 
 def _training_checkpoint() -> bytes:
-    from spd.checkpoint import save
+    from spd.training.checkpoint import save
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "seed0.checkpoint"

@@ -135,7 +135,7 @@ def test_a_sound_file_of_each_kind_is_read(tmp_path):
 
 
 def test_pixels_of_odd_images_are_those_that_were_stored(tmp_path):
-    from spd.images.decoding import read_rgb
+    from spd.data.decoding import read_rgb
 
     cases = {case.name: case.content for case in inputs.corpus("x") if case.kind == "image"}
     for name in ("deep.png", "grey.png", "la.png", "rotated.jpg", "alpha.png", "palette.png", "cmyk.jpg"):

@@ -150,7 +150,7 @@ def _clear(kind: str, message: str, name: str) -> bool:
 
 
 def _archive(name, content, folder, original):
-    from spd.datasets.archive import unpack
+    from spd.data.archive import unpack
 
     path, target = folder / name, folder / "unpacked/data"
     path.write_bytes(content)
@@ -191,11 +191,11 @@ def _dataset(folder: Path, image: tuple[str, bytes] | None, mask: bytes | None):
 
 
 def _through_the_cache(root: Path, folder: Path):
-    from spd.corpus import open_packed, pack
-    from spd.datasets.checks import check
-    from spd.datasets.registry import read_dataset
-    from spd.images.cache import ImageCache, write_cache
-    from spd.images.options import GeometryOptions
+    from spd.data.cache import ImageCache, write_cache
+    from spd.data.checks import check
+    from spd.data.corpus import open_packed, pack
+    from spd.data.geometry_options import GeometryOptions
+    from spd.data.readers.registry import read_dataset
 
     manifest = read_dataset("mvtec", root, "1cls")
     path = folder / "cache.safetensors"
@@ -252,7 +252,8 @@ def _one_byte(content, original):
 
 
 def _csv(name, content, folder, original):
-    from spd.datasets import manifest, split_csv, visa
+    from spd.data import manifest
+    from spd.data.readers import split_csv, visa
 
     (folder / name).write_bytes(content)
     (folder / "split_csv").mkdir()
@@ -271,7 +272,7 @@ def _csv(name, content, folder, original):
 
 def _annotations(name, content, folder, original):
     """The second CSV of VisA's layout."""
-    from spd.datasets import visa
+    from spd.data.readers import visa
 
     (folder / "split_csv").mkdir()
     (folder / "split_csv/1cls.csv").write_text(CSV)
@@ -285,7 +286,8 @@ def _annotations(name, content, folder, original):
 
 def _manifest(name, content, folder, original):
     """A manifest or its sidecar, changed after it was written."""
-    from spd.datasets import manifest, split_csv
+    from spd.data import manifest
+    from spd.data.readers import split_csv
 
     (folder / "sound.csv").write_text(CSV)
     manifest.write(split_csv.read(folder, csv="sound.csv"), folder / "manifest.csv")
@@ -296,7 +298,7 @@ def _manifest(name, content, folder, original):
 
 
 def _config(name, content, folder, original):
-    from spd.config import load, read_yaml
+    from spd.config.model import load, read_yaml
 
     path = folder / name
     path.write_bytes(content)
@@ -333,7 +335,7 @@ def _resume(name, content, folder, original):
     import torch
     from inputs import IDENTITY
 
-    from spd.checkpoint import load
+    from spd.training.checkpoint import load
 
     (folder / name).write_bytes(content)
     state = load(folder / name, identity=IDENTITY)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spd.config import load
+from spd.config.model import load
 from spd.linear_protocol.options import LinearProtocols
 from spd.linear_protocol.published import IMAGENET, beside, differing, note, notes, published
 from spd.methods.options import parse_recipe

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from spd import corpus
 from spd.backbones import architectures, files
+from spd.data import corpus
 from spd.linear_protocol import training
 from spd.linear_protocol.options import LinearOptions
 from spd.seeds import seed_of

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from spd.config import ConfigError, load
+from spd.config.model import ConfigError, load
 from spd.methods.options import SPDOptions, digest, parse_recipe
 
 CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"

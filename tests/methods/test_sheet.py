@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spd import pretrain as loop
 from spd.methods.options import SPDOptions
 from spd.methods.sheet import render_first_step
+from spd.training import loop as loop
 from spd.views.sheet import GAP, SHOWN
 
 spec = importlib.util.spec_from_file_location(

@@ -2,7 +2,7 @@
 
 make test-mlflow-server          root, Debian: PostgreSQL's server runs as its user `postgres`
 
-Each job is a process of its own that writes a history as a training does, under `spd.tracking_live.live`, and
+Each job is a process of its own that writes a history as a training does, under `workflow_scripts.common.tracking_live.live`, and
 then a run record. Afterwards two syncs race. Prints what was found as Markdown; `--write` puts it into
 docs/mlflow.md.
 """
@@ -22,8 +22,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from spd import records, tracking
-from spd.tracking_live import live
+from workflow_scripts.common import records, tracking
+from workflow_scripts.common.tracking_live import live
 
 # The pause between two steps, in seconds, leaves 16 followers time to look often.
 JOBS, STEPS, PAUSE = 16, 300, 0.3

@@ -16,8 +16,9 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from spd import config, corpus
-from spd.pretrain import pretrain
+from spd.config import model as config
+from spd.data import corpus
+from spd.training.loop import pretrain
 
 PAPER = config.load(Path(__file__).parents[2] / "config.yaml", {"preset": "paper"})
 TRAINED = {name: row for name, row in PAPER.pretrainings.items() if row.source is None}

@@ -12,13 +12,13 @@ from PIL import Image
 from spd.backbones.files import load
 from spd.backbones.imports import import_backbone
 from spd.backbones.options import BackboneOptions
+from spd.data.geometry import apply_to_image
+from spd.data.geometry_options import GeometryOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.padim import PaDiM, draw_channels
 from spd.detectors.patchcore import PatchCore
 from spd.detectors.profiles import PROFILES
 from spd.features.extraction import Network
-from spd.images.geometry import apply_to_image
-from spd.images.options import GeometryOptions
 
 pytestmark = pytest.mark.parity
 STAGES = ("blocks.1", "blocks.2", "blocks.4")  # strides 4, 8 and 16

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spd.datasets.manifest import COLUMNS as MANIFEST
-from spd.records import write_record
+from spd.data.manifest import COLUMNS as MANIFEST
 from spd.report.cells import read_cells
 from spd.report.claims import write_claims
 from spd.report.options import TableOptions
@@ -18,6 +17,7 @@ from spd.report.scored import Scored
 from spd.report.site import Backbone, Sources, TableFiles, read_table, write_site
 from spd.report.tables import write_overview, write_table
 from spd.tensors import write_tensors
+from workflow_scripts.common.records import write_record
 
 SPLIT = "5" * 64
 PROVENANCE = {

@@ -1,13 +1,13 @@
 import pytest
 
+from spd.data.geometry_options import GeometryOptions
 from spd.detectors.options import PaDiMOptions
 from spd.detectors.profiles import PROFILES
-from spd.images.options import GeometryOptions
-from spd.names import Names
-from spd.records import write_record
 from spd.report.footer import banner, facts, let_through, no_result, notes
+from spd.report.names import Names
 from spd.report.tables import write_table
 from spd.report.tidy import tidy
+from workflow_scripts.common.records import write_record
 
 SOURCES = {"manifest": "m1", "images": "i1", "features": "f1"}
 

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from spd.linear_protocol.published import published
-from spd.names import Names
 from spd.report.linear import write_linear
+from spd.report.names import Names
 
 NAMES = Names(
     pretrainings={

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from spd.corpus import from_arrays
+from spd.data.corpus import from_arrays
 from spd.views.options import ViewsOptions
 from studies import localisation
 

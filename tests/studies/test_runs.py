@@ -1,8 +1,8 @@
 import json
 import multiprocessing
 
-from spd import provenance
 from studies import runs
+from workflow_scripts.common import provenance
 
 
 def made_up(key, **values):

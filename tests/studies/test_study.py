@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from spd.corpus import from_arrays
+from spd.data.corpus import from_arrays
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.methods.options import SimCLRRecipe, SPDOptions
 from studies import __main__ as study

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from spd.files import file_sha256, read_json, write_json
 
-from spd import kept, verify
-from spd.provenance import file_sha256, source_hash
-from spd.records import read_json, write_json
+from workflow_scripts.common import kept, verify
+from workflow_scripts.common.provenance import source_hash
 
 pytestmark = pytest.mark.workflow
 
@@ -80,7 +80,7 @@ def test_a_project_that_was_copied_elsewhere_makes_no_table_anew(copied, reposit
     copied.snakefile = copied.folder / "Snakefile"
     here = {"PYTHONPATH": str(copied.folder)}
     assert "Nothing to be done" in copied.plan("tables", "site", environment=here)
-    # MLflow's addresses are absolute, and follow: spd/tracking_place.py
+    # MLflow's addresses are absolute, and follow: workflow_scripts/common/tracking_place.py
     assert copied.planned(environment=here) == {"mlflow_sync": 1}
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from spd.verify import main
+from workflow_scripts.common.verify import main
 
 pytestmark = pytest.mark.workflow
 

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-PATCHED = "spd.pretrain"
+PATCHED = "spd.training.loop"
 
 
 def watched(draw):

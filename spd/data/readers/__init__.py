@@ -1,0 +1,1 @@
+"""Readers of data sets: a folder on disk to a manifest."""
