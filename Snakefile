@@ -6,6 +6,7 @@ snakemake -n                               what would run, and why
 snakemake --cores all --profile slurm      preset paper on a cluster
 """
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -13,13 +14,16 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+HERE = Path(workflow.basedir)
+sys.path.insert(0, str(HERE))  # workflow_scripts and demo_data are not installed: here and in every job
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+
 from spd.config.model import ConfigError, load
 from workflow_scripts.common.faiss_wheels import FaissError, check_faiss
 from workflow_scripts.common.provenance import source_hash
 
 min_version("9.0")
 
-HERE = Path(workflow.basedir)
 try:
     # Snakemake's own `config` holds only what the user gave with --configfile and --config.
     experiment = load(HERE / "config.yaml", overrides=config)

@@ -294,11 +294,11 @@ def main() -> None:
     clock = "CPU time" if arguments.threads == 1 else "wall time"
     markdown = f"""## 2-class training
 
-Training images per second of `spd.detectors.finetuned.training.fine_tune`, and as a multiple of the plain loop's in the
-same run: the same network and initial weights, {IMAGES} photographs of 1500 x 1000 pixels (generated JPEGs of
-VisA's size), batch 8, AdamW, the same loss, {arguments.threads} thread(s), {clock}; ratios are medians of
-{REPEATS} repeats of {STEPS} steps (least - most). The plain loop opens, resizes, flips and normalises each
-image in a DataLoader and trains `torchvision`'s classifier with a 2-way head, or
+Training images per second of `spd.detectors.finetuned.training.fine_tune`, and as a multiple of the plain
+loop's in the same run: the same network and initial weights, {IMAGES} photographs of 1500 x 1000 pixels
+(generated JPEGs of VisA's size), batch 8, AdamW, the same loss, {arguments.threads} thread(s), {clock};
+ratios are medians of {REPEATS} repeats of {STEPS} steps (least - most). The plain loop opens, resizes, flips
+and normalises each image in a DataLoader and trains `torchvision`'s classifier with a 2-way head, or
 `segmentation_models_pytorch`'s U-Net, in PyTorch's default memory layout. "Resized" is the same loop over
 images that it finds opened and resized.
 `python benchmarks/twoclass.py --write`

@@ -22,7 +22,8 @@ class Scored(NamedTuple):
     images: Path
     """The image cache (spd.data.cache) that the detector read."""
     maps: Path
-    """`NAME/maps` (N, H, W) and `NAME/scores` (N,) of the test images, as spd.detectors.evaluation writes them."""
+    """`NAME/maps` (N, H, W) and `NAME/scores` (N,) of the test images, as spd.detectors.evaluation writes
+    them."""
 
 
 class View(NamedTuple):

@@ -46,7 +46,8 @@ class TableFiles:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pre-training's record (workflow_scripts.common.records), and its history (JSON lines) where it was trained here."""
+    """A pre-training's record (workflow_scripts.common.records), and its history (JSON lines) where it was
+    trained here."""
 
     record: Path
     history: Path | None = None

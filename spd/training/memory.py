@@ -49,8 +49,8 @@ def memory_of(architecture: str, recipe: Recipe, spd: SPDOptions | None = None) 
 
     `precision: bfloat16`: autocast is taken to save every float in 16 bits. Integers (positions of max
     pooling) count as they are, and so do the views, which stay in 32 bits beside what is saved of them. On
-    several ranks each saves for its images what a single one does (spd.backbones.batchnorm). A key encoder's forward
-    pass saves nothing and is left out.
+    several ranks each saves for its images what a single one does (spd.backbones.batchnorm). A key encoder's
+    forward pass saves nothing and is left out.
     """
     spd = spd if spd is not None and spd.eta > 0 else None
     width = {"bfloat16": 2, "float32": 4, "float64": 8}[recipe.precision]

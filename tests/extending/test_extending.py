@@ -42,7 +42,7 @@ def picture(path, value=100):
 def patched(tmp_path_factory):
     """A copy of the repository with the page's modules and patches in it."""
     copy = tmp_path_factory.mktemp("extending")
-    for name in ("spd", "rules", "workflow_scripts"):
+    for name in ("spd", "demo_data", "rules", "workflow_scripts"):
         shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(REPOSITORY / name, copy)

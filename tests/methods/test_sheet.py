@@ -12,7 +12,7 @@ from spd.training import loop as loop
 from spd.views.sheet import GAP, SHOWN
 
 spec = importlib.util.spec_from_file_location(
-    "small_runs", Path(__file__).parents[1] / "pretrain/small_runs.py"
+    "small_runs", Path(__file__).parents[1] / "training/small_runs.py"
 )
 runs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(runs)

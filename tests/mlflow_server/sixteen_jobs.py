@@ -2,9 +2,9 @@
 
 make test-mlflow-server          root, Debian: PostgreSQL's server runs as its user `postgres`
 
-Each job is a process of its own that writes a history as a training does, under `workflow_scripts.common.tracking_live.live`, and
-then a run record. Afterwards two syncs race. Prints what was found as Markdown; `--write` puts it into
-docs/mlflow.md.
+Each job is a process of its own that writes a history as a training does, under
+`workflow_scripts.common.tracking_live.live`, and then a run record. Afterwards two syncs race. Prints what
+was found as Markdown; `--write` puts it into docs/mlflow.md.
 """
 
 import argparse

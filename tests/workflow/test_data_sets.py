@@ -58,7 +58,7 @@ def workspace(tmp_path_factory):
     """A copy of the project whose published counts of candle are the archive's, and a place to run it in."""
     root = tmp_path_factory.mktemp("data")
     copy = root / "project"
-    for name in ("spd", "rules", "workflow_scripts"):
+    for name in ("spd", "demo_data", "rules", "workflow_scripts"):
         shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(REPOSITORY / name, copy / name)

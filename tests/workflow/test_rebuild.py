@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from spd.files import file_sha256, read_json, write_json
 
+from spd.files import file_sha256, read_json, write_json
 from workflow_scripts.common import kept, verify
 from workflow_scripts.common.provenance import source_hash
 
@@ -74,7 +74,7 @@ def test_nothing_changed_nothing_runs(built):
 
 
 def test_a_project_that_was_copied_elsewhere_makes_no_table_anew(copied, repository):
-    for name in ("Snakefile", "config.yaml", "rules", "workflow_scripts", "spd"):
+    for name in ("Snakefile", "config.yaml", "rules", "workflow_scripts", "spd", "demo_data"):
         copy = shutil.copy2 if (repository / name).is_file() else shutil.copytree
         copy(repository / name, copied.folder / name)
     copied.snakefile = copied.folder / "Snakefile"

@@ -4,17 +4,18 @@ import ast
 import functools
 import hashlib
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 
 import spd
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(spd.__file__).resolve().parent
+DECIDING = ("spd", "demo_data")
+"""Packages whose modules decide results; what the jobs share (workflow_scripts/common) decides none."""
 
 
 @functools.cache
 def source_hash(*sources: str | Path) -> str:
-    """Hash of the meaning of `sources` and of every module of `spd` they import, directly or not.
+    """Hash of the meaning of `sources` and of every module of `DECIDING` they import, directly or not.
 
     A source is a dotted name such as `spd.training.loop`, or the path of a script. Comments,
     docstrings and layout do not count, so
@@ -31,8 +32,10 @@ def source_hash(*sources: str | Path) -> str:
 
 
 def _name(path: Path) -> str:
-    """A module's place inside the package, or a script's file name, which must not pass for a module's."""
-    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else f"/{path.name}"
+    """A module's place in the checkout, or a script's file name, which must not pass for a module's."""
+    root = PACKAGE.parent
+    inside = any(path.is_relative_to(root / name) for name in DECIDING)
+    return path.relative_to(root).as_posix() if inside else f"/{path.name}"
 
 
 def _closure(sources: tuple[str | Path, ...]) -> set[Path]:
@@ -53,16 +56,16 @@ def _closure(sources: tuple[str | Path, ...]) -> set[Path]:
 def _require(module: str) -> Path:
     path = _file_of(module)
     if path is None:
-        raise ValueError(f"no module {module} in the package spd")
+        raise ValueError(f"no module {module} in {' or '.join(DECIDING)}")
     return path
 
 
 def _file_of(module: str) -> Path | None:
-    """The file of a dotted name inside `spd`, None for other packages and for names inside a module."""
+    """The file of a dotted name inside `DECIDING`, None for other packages and for names inside a module."""
     parts = module.split(".")
-    if parts[0] != "spd":
+    if parts[0] not in DECIDING:
         return None
-    base = PACKAGE.joinpath(*parts[1:])
+    base = PACKAGE.parent.joinpath(*parts)
     if base.with_suffix(".py").is_file():
         return base.with_suffix(".py")
     return base / "__init__.py" if (base / "__init__.py").is_file() else None
@@ -116,7 +119,7 @@ def commit() -> dict[str, str | None]:
     try:
         line = _git("log", "-1", "--format=%h %cs")
         dirty = _git(
-            "status", "--porcelain", "--untracked-files=no", "--", "spd", "workflow_scripts", "rules"
+            "status", "--porcelain", "--untracked-files=no", "--", *DECIDING, "workflow_scripts", "rules"
         )
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "commit_date": None}
@@ -127,18 +130,6 @@ def commit() -> dict[str, str | None]:
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(PACKAGE), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits. Raises OSError when it cannot be read."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def files_sha256(paths: Iterable[Path]) -> str:
-    """SHA-256 of some files' names and contents, whatever folder and order they come in."""
-    named = sorted((path.name, file_sha256(path)) for path in paths)
-    return hashlib.sha256("".join(f"{name} {content}\n" for name, content in named).encode()).hexdigest()
 
 
 def code_version(*sources: str | Path) -> dict[str, str | None]:

@@ -1,4 +1,5 @@
-"""MLflow, from run records: with `workflow_scripts.common.tracking_live` and `workflow_scripts.common.tracking_view` all that knows of it.
+"""MLflow, from run records: with `workflow_scripts.common.tracking_live` and
+`workflow_scripts.common.tracking_view` all that knows of it.
 
 Jobs write records without importing mlflow (an import costs seconds, and a fresh SQLite store opened
 by many processes at once is broken for ever); one process then brings the store up to date.
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from spd.files import read_json
-
 from spd.report.names import Names
 from spd.training.history import PASSING
 from workflow_scripts.common import tracking_view
@@ -39,9 +39,12 @@ BATCH = 1000  # MLflow's limit of metrics, params and tags in one call
 class Synced:
     """How many runs a sync created, replaced because their record changed, and left alone.
 
-    completed: of the created ones, those that a training had begun to write (`workflow_scripts.common.tracking_live`).
-    moved: addresses that a local store had of another place, where it lay before (`workflow_scripts.common.tracking_place`).
-    experiments: id of each experiment by its name; views: where each is shown (`workflow_scripts.common.tracking_view.address`).
+    completed: of the created ones, those that a training had begun to write
+    (`workflow_scripts.common.tracking_live`).
+    moved: addresses that a local store had of another place, where it lay before
+    (`workflow_scripts.common.tracking_place`).
+    experiments: id of each experiment by its name; views: where each is shown
+    (`workflow_scripts.common.tracking_view.address`).
     """
 
     created: int
@@ -288,7 +291,7 @@ def _register(client: Any, model: str, run_id: str, record: dict[str, Any], *, u
     same = [
         version
         for version in client.search_model_versions(f"name = '{model}'")
-        if version.tags.get("spd.training.checkpoint") == record["provenance"]["checkpoint"]
+        if version.tags.get("spd.checkpoint") == record["provenance"]["checkpoint"]
     ]
     for version in sorted(same, key=lambda version: int(version.version))[:-1]:
         with contextlib.suppress(MlflowException):  # another sync was first

@@ -1,8 +1,8 @@
 """A training's curves on a tracking server while it runs.
 
 `live(...)` starts a process of its own that reads the history in the making: the training neither imports
-mlflow nor waits for the server, and a server that fails costs points, never the training. `workflow_scripts.common.tracking.sync`
-completes the run afterwards.
+mlflow nor waits for the server, and a server that fails costs points, never the training.
+`workflow_scripts.common.tracking.sync` completes the run afterwards.
 """
 
 import contextlib

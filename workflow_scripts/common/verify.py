@@ -1,4 +1,5 @@
-"""Checks a results folder against what its jobs said they wrote: `python -m workflow_scripts.common.verify results/demo`.
+"""Checks a results folder against what its jobs said they wrote: `python -m workflow_scripts.common.verify
+results/demo`.
 
 Each job leaves a list of the SHA-256 of its outputs and inputs (`write_hashes`); manifests, cells and records
 carry hashes of what they were made of. Whatever does not agree is named. This finds accidents and edits;
@@ -12,9 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spd.files import file_sha256, read_json, write_json
-
 from spd.data.fingerprint import folder_fingerprint
+from spd.files import file_sha256, read_json, write_json
 from workflow_scripts.common.provenance import PACKAGE
 
 LISTS = "hashes"

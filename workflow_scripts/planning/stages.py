@@ -1,8 +1,9 @@
 """What one job of each stage takes: operations, CPU time, bytes moved, bytes left on the disk.
 
-Networks are counted on torch's meta device (workflow_scripts.planning.cost), image counts are the publications' or those of a
-manifest that is there. CPU times are what docs/performance.md and this module's constants say: minutes beside
-the trainings' days. A stage that is not listed here (tables, pages, the store) takes `REPORT_SECONDS`.
+Networks are counted on torch's meta device (workflow_scripts.planning.cost), image counts are the
+publications' or those of a manifest that is there. CPU times are what docs/performance.md and this module's
+constants say: minutes beside the trainings' days. A stage that is not listed here (tables, pages, the store)
+takes `REPORT_SECONDS`.
 """
 
 import math
@@ -108,7 +109,8 @@ class Stages(Files):
         return fixed + min(rates) / node.gpus, fixed + max(rates) / node.gpus
 
     def jobs(self, nodes: Mapping[int, Node], *, most: bool) -> dict[int, Job]:
-        """The graph's jobs for `workflow_scripts.planning.schedule`, at the published rates' slower or faster end.
+        """The graph's jobs for `workflow_scripts.planning.schedule`, at the published rates' slower or
+        faster end.
 
         What is there already takes no time, but its room on the disk.
         """

@@ -1,4 +1,5 @@
-"""What 2-class training costs: GPU-hours from counted FLOPs and the published rates of workflow_scripts.planning.cost.
+"""What 2-class training costs: GPU-hours from counted FLOPs and the published rates of
+workflow_scripts.planning.cost.
 
 python -m workflow_scripts.planning.twoclass_cost [config.yaml] [--preset paper]
 """
@@ -36,7 +37,8 @@ class Cost:
         return Cost(self.trainings + other.trainings, self.flops + other.flops)
 
     def gpu_hours(self, gpu: str = "A100") -> tuple[float, float]:
-        """(least, most) hours of one GPU at the rates that published trainings kept up (`workflow_scripts.planning.cost`).
+        """(least, most) hours of one GPU at the rates that published trainings kept up
+        (`workflow_scripts.planning.cost`).
 
         Those are mixed-precision rates of whole batches; scoring in float32 and batches of 8 can be slower.
         Raises ValueError for a GPU without a published rate.

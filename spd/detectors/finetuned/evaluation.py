@@ -56,16 +56,17 @@ def evaluate(
 ) -> dict[Run, dict[str, dict[str, Any]]]:
     """Trains and measures every run of every object of an image cache.
 
-    detector: `classifier` or `unet`. drawn: (object, shots, draw) -> training images (spd.detectors.finetuned.draws);
-    not needed for `Run()`. state: a folder for what is finished; one that was left by a call with another
-    `identity` (any JSON) is emptied first; the caller removes it once the results are safe.
+    detector: `classifier` or `unet`. drawn: (object, shots, draw) -> training images
+    (spd.detectors.finetuned.draws); not needed for `Run()`. state: a folder for what is finished; one that
+    was left by a call with another `identity` (any JSON) is emptied first; the caller removes it once the
+    results are safe.
     device: a GPU if there is one.
 
     Returns run -> object -> {n_train, n_test_normal, n_test_anomaly, classification, segmentation,
-    image_scores, train_loss, notes}, as spd.detectors.evaluation's; metrics are fractions in [0, 1], None where
-    undefined. A classifier has no segmentation, a U-Net no classification and no image scores, and an object
-    without masks no U-Net. The result of a run depends on object, run, options and backbone, not on what
-    else the call holds.
+    image_scores, train_loss, notes}, as spd.detectors.evaluation's; metrics are fractions in [0, 1], None
+    where undefined. A classifier has no segmentation, a U-Net no classification and no image scores, and an
+    object without masks no U-Net. The result of a run depends on object, run, options and backbone, not on
+    what else the call holds.
 
     Raises ValueError for a run without its draw, and a draw that is not among the cache's training images.
     """

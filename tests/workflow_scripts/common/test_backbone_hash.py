@@ -1,5 +1,5 @@
-"""The hash in a backbone's path: it changes with all that `spd.training.loop.identity` compares, and with nothing
-that decides no weight."""
+"""The hash in a backbone's path: it changes with all that `spd.training.loop.identity` compares, and with
+nothing that decides no weight."""
 
 import os
 from pathlib import Path

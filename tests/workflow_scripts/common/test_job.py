@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[3] / "workflow_scripts"
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 HEAD = """
 import sys
 from types import SimpleNamespace
 sys.path.insert(0, sys.argv[1])
-import job
+from workflow_scripts.common import job
 snakemake = SimpleNamespace(
     rule="paint", wildcards=["gear", "0"], threads=3, log=["logs/paint.log"], output=["out/a b.txt"],
     input=[], resources={}, config=CONFIG,
@@ -27,7 +27,7 @@ def script(tmp_path):
     def run(body, config=None):
         text = HEAD.replace("CONFIG", repr(config or {})) + body
         done = subprocess.run(
-            [sys.executable, "-c", text, str(SCRIPTS)], cwd=tmp_path, capture_output=True, text=True
+            [sys.executable, "-c", text, str(REPOSITORY)], cwd=tmp_path, capture_output=True, text=True
         )
         assert done.stdout == ""
         return done.returncode, done.stderr, (tmp_path / "logs/paint.log").read_text()

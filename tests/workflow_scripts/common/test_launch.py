@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[3] / "workflow_scripts"
-spec = importlib.util.spec_from_file_location("launch", SCRIPTS / "launch.py")
+REPOSITORY = Path(__file__).resolve().parents[3]
+spec = importlib.util.spec_from_file_location("launch", REPOSITORY / "workflow_scripts/common/launch.py")
 launch = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(launch)
 
@@ -72,7 +72,7 @@ def preempted(folder, state):
     script.write_text(
         textwrap.dedent(f"""
         import sys, time
-        sys.path.insert(0, {str(SCRIPTS)!r})
+        sys.path.insert(0, {str(REPOSITORY)!r})
         from workflow_scripts.common.launch import launch, queued_again_when_preempted
         def train():
             print("training", flush=True)
@@ -125,7 +125,7 @@ RANKS = """
 )
 def test_two_gpus_are_two_ranks_of_one_script(tmp_path, end, status, says):
     script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(RANKS.format(scripts=str(SCRIPTS), folder=str(tmp_path), end=end)))
+    script.write_text(textwrap.dedent(RANKS.format(scripts=str(REPOSITORY), folder=str(tmp_path), end=end)))
     environment = {key: value for key, value in os.environ.items() if key != "SLURM_JOB_ID"}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
     assert done.returncode == status, done.stderr
@@ -140,7 +140,7 @@ INTERRUPTED = """
     from workflow_scripts.common.launch import launch, queued_again_when_preempted
     asked = []
     def train():
-        signal.signal(signal.SIGINT, lambda *_: asked.append(1))  # as spd.training.loop: finish the step, save
+        signal.signal(signal.SIGINT, lambda *_: asked.append(1))  # as the loop: finish the step, save
         open(f"{folder}/rank{{os.environ['RANK']}}", "w").close()
         while not asked:
             time.sleep(0.01)
@@ -162,7 +162,7 @@ def test_ctrl_c_lets_every_rank_save_and_is_no_failure(tmp_path, status):
     command(tmp_path, "scontrol", "")
     script = tmp_path / "train.py"
     script.write_text(
-        textwrap.dedent(INTERRUPTED.format(scripts=str(SCRIPTS), folder=str(tmp_path), status=status))
+        textwrap.dedent(INTERRUPTED.format(scripts=str(REPOSITORY), folder=str(tmp_path), status=status))
     )
     process = subprocess.Popen(
         ["env", "--default-signal=INT", sys.executable, script],

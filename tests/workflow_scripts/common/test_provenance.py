@@ -1,4 +1,3 @@
-import hashlib
 import subprocess
 import sys
 
@@ -74,24 +73,6 @@ def test_import_of_spd_is_light():
     )
     out = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
-
-
-def test_file_sha256(tmp_path):
-    (tmp_path / "x").write_bytes(b"abc")
-    assert provenance.file_sha256(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
-
-
-def test_files_have_one_hash_wherever_they_lie(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        for name in ("x", "y"):
-            (tmp_path / folder / name).write_text(name)
-    a, b = (provenance.files_sha256((tmp_path / folder).iterdir()) for folder in ("a", "b"))
-    assert a == b == provenance.files_sha256(sorted((tmp_path / "a").iterdir(), reverse=True))
-    (tmp_path / "b/y").write_text("x")
-    assert provenance.files_sha256((tmp_path / "b").iterdir()) != a
-    (tmp_path / "a/y").rename(tmp_path / "a/z")
-    assert provenance.files_sha256((tmp_path / "a").iterdir()) != a
 
 
 def test_commit_is_that_of_git():

@@ -3,12 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from spd.files import file_sha256, read_json, write_json
 
-import workflow_scripts.common.verify
+import spd
 from spd.data import manifest
 from spd.data.fingerprint import folder_fingerprint
 from spd.data.readers import split_csv
+from spd.files import file_sha256, read_json, write_json
 from workflow_scripts.common.verify import hash_list, main, verify, write_hashes
 
 CSV = "object,split,label,image,mask\nnut,train,normal,a.png,\nnut,test,anomaly,b.jfif,\n"
@@ -179,7 +179,7 @@ def test_nothing_to_check_is_no_success(tmp_path, capsys):
 
 
 def test_lists_name_no_file_of_the_program(made):
-    template = Path(workflow_scripts.common.verify.__file__).parent / "report/templates/table.md.j2"
+    template = Path(spd.__file__).parent / "report/templates/table.md.j2"
     assert template.is_file()
     job("table2", TABLE, inputs=[template, CELL])
     assert list(read_json(hash_list(RESULTS / "logs/table2.log"))["inputs"]) == [str(CELL)]

@@ -1,4 +1,5 @@
-"""Costs of single jobs: sums against workflow_scripts.planning.cost, workflow_scripts.planning.disk and workflow_scripts.planning.twoclass_cost, the rest by hand."""
+"""Costs of single jobs: sums against workflow_scripts.planning.cost, workflow_scripts.planning.disk and
+workflow_scripts.planning.twoclass_cost, the rest by hand."""
 
 from pathlib import Path
 from urllib.parse import quote
