@@ -7,13 +7,12 @@ from staging import staged
 from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.files import file_sha256, read_json, write_json
-
     from spd.backbones.files import read_metadata
     from spd.data.cache import ImageCache
     from spd.detectors.evaluation import LABELS, METRIC, evaluate, mean_metrics
     from spd.detectors.registry import OPTIONS
     from spd.features.store import Features
+    from spd.files import file_sha256, read_json, write_json
     from workflow_scripts.common.provenance import code_version
     from workflow_scripts.common.records import write_record
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from workflow_scripts.common.job import cpus, running
 
 with running(snakemake):
-    from spd.files import file_sha256
-
     from spd.backbones.files import read_metadata
     from spd.features.extraction import extract
     from spd.features.store import Features
+    from spd.files import file_sha256
     from workflow_scripts.common.provenance import code_version
     from workflow_scripts.common.records import write_record
 

@@ -7,13 +7,13 @@ from workflow_scripts.common.job import cpus, running
 
 with running(snakemake):
     import torch
-    from spd.files import file_sha256, read_json, write_json
 
     from spd.backbones.files import read_metadata
     from spd.data.cache import ImageCache
     from spd.detectors.finetuned.draws import read_draws
     from spd.detectors.finetuned.evaluation import LABELS, METRIC, OPTIONS, TASKS, evaluate, mean_metrics
     from spd.detectors.finetuned.runs import Run, runs
+    from spd.files import file_sha256, read_json, write_json
     from workflow_scripts.common.provenance import code_version
     from workflow_scripts.common.records import write_record
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from workflow_scripts.common.job import running
 
 with running(snakemake):
-    from spd.files import file_sha256
-
     from spd.backbones.imports import import_backbone
     from spd.backbones.options import BackboneOptions
     from spd.data.options import expand
+    from spd.files import file_sha256
     from workflow_scripts.common.provenance import code_version
     from workflow_scripts.common.records import write_backbone_record
 

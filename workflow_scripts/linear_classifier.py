@@ -6,11 +6,10 @@ from workflow_scripts.common.job import cpus, running
 from workflow_scripts.common.launch import queued_again_when_preempted
 
 with running(snakemake) as job, queued_again_when_preempted():
-    from spd.files import file_sha256, write_json
-
     from spd.backbones.files import read_metadata
     from spd.data.corpus import open_packed, packed_sources
     from spd.data.manifest import read
+    from spd.files import file_sha256, write_json
     from spd.linear_protocol.options import LinearOptions
     from spd.linear_protocol.published import beside
     from spd.linear_protocol.training import top1

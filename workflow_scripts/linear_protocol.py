@@ -6,7 +6,6 @@ from workflow_scripts.common.job import running
 
 with running(snakemake):
     from spd.files import read_json
-
     from spd.report.linear import write_linear
     from spd.report.names import Names
     from workflow_scripts.common.provenance import code_version

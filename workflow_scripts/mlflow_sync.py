@@ -10,9 +10,9 @@ with running(snakemake) as job:
     from importlib.metadata import distributions
 
     import yaml
-    from spd.files import write_json
 
     from spd.config.model import load
+    from spd.files import write_json
     from spd.report.names import Names
     from spd.report.qualitative import figures_of
     from spd.report.scored import View

@@ -9,11 +9,10 @@ from workflow_scripts.common.launch import launch, queued_again_when_preempted
 with running(snakemake) as job, queued_again_when_preempted():
     import json
 
-    from spd.files import write_json
-
     from spd.backbones.files import read_metadata
     from spd.data.corpus import open_packed, packed_sources
     from spd.data.manifest import read
+    from spd.files import write_json
     from spd.methods.options import SPDOptions, parse_recipe
     from spd.training.loop import pretrain
     from workflow_scripts.common.provenance import code_version

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from spd.files import file_sha256, read_json, write_json
 
+from spd.files import file_sha256, read_json, write_json
 from workflow_scripts.common import kept, verify
 from workflow_scripts.common.provenance import source_hash
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import spd
+from spd.files import file_sha256
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -127,12 +128,6 @@ def commit() -> dict[str, str | None]:
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(PACKAGE), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits. Raises OSError when it cannot be read."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files_sha256(paths: Iterable[Path]) -> str:

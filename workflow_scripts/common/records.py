@@ -4,39 +4,12 @@ A record is written by a job without importing mlflow; `workflow_scripts.common.
 holds nothing that changes between identical runs: no clock times, no host names.
 """
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spd.files import file_sha256
-
-
-def write_json(path: str | Path, content: Any) -> None:
-    """Writes `content` as JSON with sorted keys, through a temporary name in the same folder.
-
-    Raises ValueError for NaN or infinity: JSON has neither, and a record must be readable everywhere.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_json(path: str | Path) -> Any:
-    """Reads a JSON file; ValueError names the file when it is not JSON."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path}: not a JSON file ({error}); delete it and run the workflow again"
-        ) from error
+from spd.files import file_sha256, write_json
+from spd.files import read_json as read_json  # some import it from here
 
 
 def write_record(

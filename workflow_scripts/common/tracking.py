@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from spd.files import read_json
-
 from spd.report.names import Names
 from spd.training.history import PASSING
 from workflow_scripts.common import tracking_view
@@ -288,7 +287,7 @@ def _register(client: Any, model: str, run_id: str, record: dict[str, Any], *, u
     same = [
         version
         for version in client.search_model_versions(f"name = '{model}'")
-        if version.tags.get("spd.training.checkpoint") == record["provenance"]["checkpoint"]
+        if version.tags.get("spd.checkpoint") == record["provenance"]["checkpoint"]
     ]
     for version in sorted(same, key=lambda version: int(version.version))[:-1]:
         with contextlib.suppress(MlflowException):  # another sync was first

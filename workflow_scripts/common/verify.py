@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spd.files import file_sha256, read_json, write_json
-
 from spd.data.fingerprint import folder_fingerprint
+from spd.files import file_sha256, read_json, write_json
 from workflow_scripts.common.provenance import PACKAGE
 
 LISTS = "hashes"

@@ -3,12 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from spd.files import file_sha256, read_json, write_json
 
 import workflow_scripts.common.verify
 from spd.data import manifest
 from spd.data.fingerprint import folder_fingerprint
 from spd.data.readers import split_csv
+from spd.files import file_sha256, read_json, write_json
 from workflow_scripts.common.verify import hash_list, main, verify, write_hashes
 
 CSV = "object,split,label,image,mask\nnut,train,normal,a.png,\nnut,test,anomaly,b.jfif,\n"
