@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from spd.files import atomic_path
 from workflow_scripts.common import provenance
 
 STUDIES = Path(__file__).resolve().parent
@@ -89,12 +90,10 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
 def write_csv(runs: list[dict[str, Any]], path: Path) -> None:
     """One row a run: `ABOUT`, then every value that any run has, to four digits."""
     names = list(dict.fromkeys(name for run in runs for name in run["values"]))
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="") as file:
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*ABOUT, *names], lineterminator="\n")
         writer.writeheader()
         for run in runs:
             about = {name: "" if run[name] is None else run[name] for name in ABOUT}
             numbers = {name: f"{value:.4g}" for name, value in run["values"].items()}
             writer.writerow({**about, "spd": json.dumps(run["spd"], sort_keys=True), **numbers})
-    temporary.replace(path)

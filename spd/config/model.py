@@ -37,6 +37,15 @@ PATTERNS = {
 }
 """What each pattern of the model allows, in words."""
 
+REMOVED = {
+    r"recipes\..*\.accumulate": "small batches do not add up to a step of any of these methods; use several "
+    "GPUs (torchrun), which share one batch exactly, or a smaller batch",
+    r"\.jitter\.order": "the order of the four operations is drawn for each image",
+    r"\.extra_epsilon": "add it to `epsilon`",
+    r"tables\..*\.kind": "list them: `label_columns: [backbone, labels]` (default), one of the two, or []",
+}
+"""Ends of keys that were options once -> what takes their place."""
+
 LISTED = 30  # problems in one message
 
 
@@ -419,6 +428,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
     key = ".".join(map(str, location)) or "config.yaml"
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
+        for removed, instead in REMOVED.items():
+            if re.search(f"{removed}$", key):
+                return f"{key}: there is no such key any more; {instead}"
         allowed = f"; allowed: {', '.join(names)}" if names else ""
         return f"{key}: unknown key{nearest(str(location[-1]), names)}{allowed}"
     if kind == "missing":

@@ -7,7 +7,6 @@ from PIL import Image
 
 from spd.data.image_files import open_image
 from spd.data.options import MAX_PIXELS
-from spd.data.png import read_png
 
 
 def read_rgb(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -20,10 +19,6 @@ def read_rgb(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     floats, which have no defined range.
     """
     with open_image(path, max_pixels=max_pixels) as image:
-        if image.format == "PNG":
-            pixels = read_png(Path(path).read_bytes())
-            if pixels is not None:
-                return Image.fromarray(pixels).convert("RGB")
         if image.mode.startswith("I;16"):
             grey = (np.asarray(image).astype(np.uint32) + 128) // 257  # 65535 -> 255, rounded to nearest
             return Image.fromarray(grey.astype(np.uint8)).convert("RGB")

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from spd.data.image_files import ImageError, open_image
 from spd.data.manifest import Manifest
 from spd.data.masks import drawn_in_alpha, read_values
-from spd.data.png import read_lines, read_png
 from spd.data.unused import Unused, unused
 from spd.tensors import open_tensors, write_tensors
 
@@ -209,10 +208,6 @@ def _decode(data: bytes, with_thumbnail: bool, max_pixels: int) -> tuple[ImageFi
         seen = ImageFile(image.width, image.height, b"", -1, "", _orientation(image))
         if image.mode in ("I", "F"):
             raise ValueError("32-bit pixels have no defined range; convert it to 8- or 16-bit")
-        if image.format == "PNG":
-            found = read_png(data) if with_thumbnail else read_lines(data)
-            if found is not None:
-                return seen, _thumbnail(Image.fromarray(found)) if with_thumbnail else None
         deep = ";16" in f"{image.mode} {image.tile}"  # colour of 16 bits has no mode of its own
         # JPEG: all data are read, but only the coefficients are decoded that a small image needs.
         image.draft("L", (THUMBNAIL, THUMBNAIL))

@@ -38,9 +38,7 @@ class PaDiMOptions(MapOptions):
     """Seed of the choice of channels. The choice depends on this, `dim` and the total width alone, so
     pre-trainings of one architecture are compared on the same channels."""
     epsilon: float = Field(0.01, gt=0)
-    """Added to the diagonal of each covariance."""
-    extra_epsilon: float = Field(0.0, ge=0)
-    """Added once more. anomalib: 1e-5 before it inverts; 0 elsewhere."""
+    """Added to the diagonal of each covariance. anomalib: 0.01, and 1e-5 more before it inverts."""
     image_score: Literal["map_max", "patch_max"] = "map_max"
     """Largest value of the blurred map (both references), or of the patch distances before it."""
     solver: Literal["auto", "dual", "primal"] = "auto"

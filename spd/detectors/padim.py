@@ -109,7 +109,7 @@ class PaDiM:
             self._means.append(mean)
             centre(values, mean)
             train.append(torch.from_numpy(values).to(self.device))
-        self._pyramid = Pyramid(train, list(self._grids), options.epsilon + options.extra_epsilon)
+        self._pyramid = Pyramid(train, list(self._grids), options.epsilon)
         return self
 
     def score(

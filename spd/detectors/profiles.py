@@ -28,7 +28,6 @@ _PADIM = {
     "dim": 550,
     "channel_seed": 1024,
     "epsilon": 0.01,
-    "extra_epsilon": 0.0,
     "upsampling": "bilinear",
     "blur_sigma": 4.0,
     "blur_border": "reflect",
@@ -69,7 +68,7 @@ PROFILES: dict[str, dict[str, dict[str, dict]]] = {
         "official": {"geometry": {**_CROPPED, "interpolation": "lanczos"}, "options": _PADIM},
         "anomalib": {
             "geometry": _WHOLE,
-            "options": {**_PADIM, "extra_epsilon": 1e-5, "blur_border": "mirror"},
+            "options": {**_PADIM, "epsilon": 0.01001, "blur_border": "mirror"},
         },
         "paper": {"geometry": _CROPPED, "options": _PADIM},
         "full": {"geometry": _WHOLE, "options": _PADIM},

@@ -20,7 +20,7 @@ IMAGENET = 1_281_167, 50_000, 1000
 _BESIDE = {"precision", "held_out"}
 """Keys of the linear protocol that do not make it another one."""
 _BESIDE_RECIPE = _BESIDE | {
-    *("compile", "checkpoint_minutes", "log_interval", "non_finite", "accumulate"),
+    *("compile", "checkpoint_minutes", "log_interval", "non_finite"),
     *("collapse", "collapse_below", "collapse_after", "probe_interval", "probe_bank", "probe_neighbours"),
     *("views.weak", "views.local"),  # SPD's alone
 }

@@ -24,15 +24,6 @@ SUPERVISED_VIEWS = ViewsOptions(
 """Random resized crop and flip, as torchvision's reference recipe."""
 
 
-ACCUMULATION = {
-    "simsiam": "BatchNorm takes the statistics of the whole batch",
-    "simclr": "the negatives and BatchNorm's statistics are those of the whole batch",
-    "moco": "the keys are shuffled over the whole batch and enter the queue together",
-    "supervised": "BatchNorm's running statistics would move once for each small batch",
-}
-"""Why gradients of small batches do not add up to a step of each method."""
-
-
 class Strengths(Options):
     """What a variant of SPD changes of its recipe's weak view and local change; what it does not name stays
     the recipe's."""
@@ -144,9 +135,6 @@ class _Recipe(Options):
     """Passes over the images; the last, incomplete batch of each is dropped."""
     steps: int | None = Field(default=None, ge=1)
     """Steps in all; takes the place of `epochs` where given."""
-    accumulate: int = Field(default=1, ge=1)
-    """Small batches whose gradients would be added up to one step's: more than 1 is refused, since each of
-    the four methods would then be another one (the message says why). Share the batch among ranks instead."""
     optimiser: Literal["sgd", "lars"] = "sgd"
     """SGD with momentum, or LARS (https://arxiv.org/abs/1708.03888) as in the SimCLR repository."""
     lr: float = Field(default=0.05, gt=0)
@@ -232,15 +220,6 @@ class _Recipe(Options):
     def _held_out_is_a_share_or_a_count(self) -> "_Recipe":
         if self.held_out >= 1 and self.held_out != int(self.held_out):
             raise ValueError(f"held_out: {self.held_out} is neither a share below 1 nor a number of images")
-        return self
-
-    @model_validator(mode="after")
-    def _accumulation_would_be_another_method(self) -> "_Recipe":
-        if self.accumulate > 1:
-            raise ValueError(
-                f"accumulate: {self.accumulate} would be another method: {ACCUMULATION[self.method]}; use "
-                "several GPUs (torchrun), which share one batch exactly, or a smaller batch"
-            )
         return self
 
     @model_validator(mode="after")

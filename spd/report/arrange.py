@@ -124,8 +124,7 @@ def _labels(means: pd.DataFrame, cells: list[Cell], options: TableOptions):
     """Heads of the label columns, and a function from a row's key to its label texts."""
     labels = {(p.method, p.spd, p.backbone): p.labels for p in (cell.pretraining for cell in cells)}
     profiles = means["profile"].nunique() > 1
-    backbone = options.kind in ("ablation", "patchcore", "plain")
-    used = options.kind != "ablation"
+    backbone, used = (word in options.label_columns for word in ("backbone", "labels"))
     heads = [
         "Pre-training",
         *(["Backbone"] * backbone),

@@ -20,10 +20,8 @@ class TableOptions(Options):
     """The heading."""
     caption: str = ""
     """One or two sentences below the heading."""
-    kind: Literal["padim", "patchcore", "ablation", "fewshot", "highshot", "plain"] = "plain"
-    """The arrangement. All are the poster's (rows: pre-trainings; columns: data set, task, shots, metric);
-    they differ in the label columns: `padim`, `fewshot`, `highshot` say whether ImageNet labels were used,
-    `ablation` and `patchcore` name the backbone, `plain` does both."""
+    label_columns: list[Literal["backbone", "labels"]] = Field(default=["backbone", "labels"])
+    """What stands beside a pre-training's name: its backbone, and whether it used ImageNet labels."""
     datasets: list[str] = Field(min_length=1)
     """Data sets, left to right: names under `datasets` in config.yaml; from Python, the names shown."""
     setup: Setup = "1cls"

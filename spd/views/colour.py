@@ -30,7 +30,7 @@ def draw_jitter(options: JitterOptions, uniforms: np.ndarray) -> dict[str, np.nd
     factors = low + (high - low) * uniforms[:, :4]
     factors = np.where(uniforms[:, 4:5] < options.p, factors, [1.0, 1.0, 1.0, 0.0])
     order = np.floor(uniforms[:, 5] * len(ORDERS)).astype(np.int64)
-    return {"factors": factors, "order": ORDERS[order if options.order == "random" else 0 * order]}
+    return {"factors": factors, "order": ORDERS[order]}
 
 
 def apply_jitter(

@@ -35,8 +35,6 @@ class JitterOptions(Options):
     """The shift is uniform in [-hue, hue] turns of the HSV hue circle."""
     p: Probability = 0.8
     """Probability that an image is jittered at all."""
-    order: Literal["random", "fixed"] = "random"
-    """Order of the four operations: drawn per image, or brightness, contrast, saturation, hue."""
 
 
 class BlurOptions(Options):

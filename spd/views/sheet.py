@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from spd.files import atomic_path
 from spd.methods.options import SIMCLR_VIEWS, SUPERVISED_VIEWS
 from spd.views import colour, crop, smoothblend, views
 from spd.views.options import LocalOptions, ViewsOptions
@@ -257,10 +258,8 @@ def _write(rows: list[list[tuple[Image.Image, list[str]]]], path: str | Path, en
                 pen.text((x, y + picture.height + 1 + LINE * line), words, fill="black", font=font)
             x += width + GAP
         y += height + GAP
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    sheet.save(temporary, format="PNG", optimize=True)
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)
 
 
 def _small(options: ViewsOptions) -> ViewsOptions:

@@ -97,6 +97,19 @@ def test_every_field_of_the_schema_is_documented():
         ),
         ({"recipes": {"simsiam": {"learning_rate": 1}}}, ["learning_rate: unknown key (did you mean 'lr'?)"]),
         ({"recipes": {"simsiam": {"batch_size": 1}}}, ["batch_size: unknown key (did you mean 'batch'?)"]),
+        ({"recipes": {"moco": {"accumulate": 4}}}, ["recipes.moco.accumulate: there is no such", "torchrun"]),
+        (
+            {"recipes": {"moco": {"views": {"weak": {"jitter": {"order": "fixed"}}}}}},
+            ["recipes.moco.views.weak.jitter.order: there is no such key any more; the order"],
+        ),
+        (
+            {"detectors": {"padim": {"paper": {"options": {"extra_epsilon": 0.1}}}}},
+            ["options.extra_epsilon: there is no such key any more; add it to `epsilon`"],
+        ),
+        (
+            {"tables": {"ablation": {"kind": "plain"}}},
+            ["tables.ablation.kind: there is", "`label_columns: ["],
+        ),
         ({"recipes": {"simsiam": {"bach": 1}}}, ["recipes.simsiam", "bach", "did you mean 'batch'"]),
         ({"pretrainings": {"simsiam": {"spd": "sdp"}}}, ["pretrainings.simsiam.spd", "did you mean 'spd'"]),
         ({"pretrainings": {"x": {"label": "X"}}}, ["pretrainings.x", "recipe", "source"]),

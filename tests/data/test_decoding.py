@@ -30,14 +30,10 @@ def test_alpha_is_dropped(tmp_path):
     assert np.array_equal(_read(Image.fromarray(alpha), tmp_path / "a.png"), RGB)
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-def test_pngs_are_pillows(mode, tmp_path):
-    image = Image.fromarray(np.dstack([RGB, GREY])).convert(mode)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # a viewer would turn it by a quarter
-    read = _read(image, tmp_path / "a.png", exif=exif)
-    with Image.open(tmp_path / "a.png") as pillows:
-        assert np.array_equal(read, np.asarray(pillows.convert("RGB")))
+def test_alpha_is_dropped_from_grey_and_a_transparent_grey_stays(tmp_path):
+    grey = np.stack([GREY] * 3, -1)
+    assert np.array_equal(_read(Image.fromarray(np.dstack([GREY, GREY])), tmp_path / "a.png"), grey)
+    assert np.array_equal(_read(Image.fromarray(GREY), tmp_path / "b.png", transparency=7), grey)
 
 
 def test_palette_is_looked_up(tmp_path):
@@ -59,10 +55,11 @@ def test_cmyk_without_a_profile(tmp_path):
     assert _read(cmyk, tmp_path / "a.tif")[0, 0].tolist() == [0, 255, 255]
 
 
-def test_exif_orientation_is_ignored(tmp_path):
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_exif_orientation_is_ignored(tmp_path, name):
     exif = Image.Exif()
     exif[0x0112] = 6  # a viewer would turn it by a quarter
-    assert _read(Image.fromarray(RGB), tmp_path / "a.jpg", exif=exif).shape == RGB.shape
+    assert _read(Image.fromarray(RGB), tmp_path / name, exif=exif).shape == RGB.shape
 
 
 def test_jpeg_is_pillows(tmp_path):

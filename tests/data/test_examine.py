@@ -1,6 +1,5 @@
 import dataclasses
 import hashlib
-import io
 
 import numpy as np
 import pytest
@@ -98,19 +97,3 @@ def test_another_threshold_or_another_data_set_is_refused(visa_folder, mvtec_fol
         check(visa.read(visa_folder, mask_threshold=3), seen)
     with pytest.raises(ValueError, match="not of one data set"):
         examine([visa.read(visa_folder), mvtec.read(mvtec_folder)], progress=False)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-@pytest.mark.parametrize("size", [(1, 1), (70, 50), (300, 400), (1024, 700)])
-def test_pngs_show_what_pillow_shows(mode, size, monkeypatch):
-    channels = len(Image.new(mode, (1, 1)).getbands())
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if mode == "L" else pixels).save(file, "png")
-    data = file.getvalue()
-    bound = 10**6
-    (seen, thumbnail), (bare, nothing) = (module._decode(data, thumb, bound) for thumb in (True, False))
-    monkeypatch.setattr(module, "read_png", lambda data: None)
-    expected, pillows = module._decode(data, True, bound)
-    assert seen == bare == expected and seen[:2] == size[::-1] and nothing is None
-    assert thumbnail.shape == (64, 64) and np.array_equal(thumbnail, pillows)

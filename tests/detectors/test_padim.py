@@ -45,7 +45,7 @@ def textbook(train, test, channels, epsilon):
 @pytest.mark.parametrize("n", [2, 15, 70])
 def test_equals_the_textbook(solver, n):
     train, test = make(n, 1), make(6, 2)
-    model = PaDiM(PaDiMOptions(dim=30, solver=solver, extra_epsilon=0.002)).fit(train)
+    model = PaDiM(PaDiMOptions(dim=30, solver=solver, epsilon=0.012)).fit(train)
     images, maps = model.score(test, (32, 24))
     distances = textbook(train, test, model.channels, 0.012)
     np.testing.assert_allclose(maps, pixel_maps(distances, (32, 24)), rtol=1e-4)

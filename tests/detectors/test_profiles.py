@@ -24,7 +24,7 @@ def test_anomalib_profile_deviates_from_official_where_its_source_does():
         official, anomalib = (PROFILES[detector][p]["options"] for p in ("official", "anomalib"))
         return {key for key in anomalib if official.get(key) != anomalib[key]}
 
-    assert deviations("padim") == {"extra_epsilon", "blur_border"}
+    assert deviations("padim") == {"epsilon", "blur_border"}
     assert deviations("patchcore") == {
         "embedding",
         "projection",
@@ -42,7 +42,7 @@ WHOLE = GeometryOptions(resize=256, mode="square").model_dump(mode="json")
 
 
 def used(**changes):
-    return PaDiMOptions(extra_epsilon=1e-5, blur_border="mirror", **changes).model_dump(mode="json")
+    return PaDiMOptions(epsilon=0.01001, blur_border="mirror", **changes).model_dump(mode="json")
 
 
 def test_an_untouched_profile_has_nothing_laid_over_it():

@@ -152,20 +152,3 @@ def test_options_import_no_torch():
     code = "import sys, spd.methods.options; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
-
-
-@pytest.mark.parametrize(
-    ("method", "reason"),
-    [
-        ("simsiam", "BatchNorm takes the statistics of the whole batch"),
-        ("simclr", "negatives"),
-        ("moco", "queue"),
-        ("supervised", "running statistics"),
-    ],
-)
-def test_gradient_accumulation_is_refused_with_its_reason(method, reason):
-    assert parse_recipe({"method": method, "accumulate": 1}).accumulate == 1
-    with pytest.raises(
-        ValidationError, match=rf"accumulate: 4 would be another method: .*{reason}.*torchrun"
-    ):
-        parse_recipe({"method": method, "accumulate": 4})

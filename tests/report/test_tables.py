@@ -76,7 +76,10 @@ NAMES = [f"{label.lower()}_{spd}" for label, spd, _ in ROWS]
 
 def test_padim_table_has_the_posters_arrangement(padim, options, tmp_path):
     write_table(
-        padim("demo"), "t", options(kind="padim", datasets=["VisA", "MVTec-AD"], rows=NAMES), tmp_path
+        padim("demo"),
+        "t",
+        options(label_columns=["labels"], datasets=["VisA", "MVTec-AD"], rows=NAMES),
+        tmp_path,
     )
     rows = Grid((tmp_path / "t.html").read_text()).rows
     assert rows[0] == ["Pre-training", "ImageNet labels", "VisA", "MVTec-AD"]
@@ -133,7 +136,9 @@ def test_the_banner_names_what_was_generated(padim, options, tmp_path):
 
 
 def test_published_columns_and_signs(padim, options, tmp_path):
-    write_table(padim(), "t", options(kind="padim", rows=NAMES, published=["poster_ablation"]), tmp_path)
+    write_table(
+        padim(), "t", options(label_columns=["labels"], rows=NAMES, published=["poster_ablation"]), tmp_path
+    )
     page = (tmp_path / "t.html").read_text()
     rows = {row[0]: row for row in Grid(page).rows if row}
     # SimSiam + SPD is row 3: 53.0 against 82.8, and AU-ROC 63.0 against 81.2.
@@ -173,7 +178,7 @@ def test_two_class_rows_join_classifier_and_unet(cells, cell_content, options, t
                         setup="2cls_fewshot", detector=detector, shots=shots, draw=draw, **{task: numbers}
                     )
                 )
-    chosen = options(kind="fewshot", setup="2cls_fewshot", detector=None, rows=["sup"])
+    chosen = options(label_columns=["labels"], setup="2cls_fewshot", detector=None, rows=["sup"])
     write_table(cells(*contents), "t", chosen, tmp_path)
     rows = Grid((tmp_path / "t.html").read_text()).rows
     assert rows[1] == ["classification", "segmentation"]
@@ -205,7 +210,7 @@ IN_POSTERS_ORDER = [
 def test_few_shot_table_stands_beside_the_posters(cells, cell_content, options, tmp_path):
     contents = two_class(cell_content, "2cls_fewshot", [(k, draw) for k in (5, 10) for draw in range(3)])
     chosen = options(
-        kind="fewshot", setup="2cls_fewshot", detector=None, rows=IN_POSTERS_ORDER,
+        label_columns=["labels"], setup="2cls_fewshot", detector=None, rows=IN_POSTERS_ORDER,
         published=["poster_2cls_fewshot", "paper_values_secondary"],
     )  # fmt: skip
     write_table(cells(*contents), "twoclass_fewshot", chosen, tmp_path)
@@ -225,7 +230,7 @@ def test_few_shot_table_stands_beside_the_posters(cells, cell_content, options, 
 
 def test_high_shot_table_has_the_few_second_hand_values_there_are(cells, cell_content, options, tmp_path):
     chosen = options(
-        kind="highshot", setup="2cls_highshot", detector=None, rows=IN_POSTERS_ORDER,
+        label_columns=["labels"], setup="2cls_highshot", detector=None, rows=IN_POSTERS_ORDER,
         published=["paper_values_secondary"],
     )  # fmt: skip
     contents = two_class(cell_content, "2cls_highshot", [(None, None)])
@@ -258,7 +263,7 @@ def test_ablation_names_the_backbone_and_the_variant(cells, cell_content, option
         cell_content(s, label="SimSiam", spd=s, labels=False, classification={"x": {"AU-PR": 0.5}})
         for s in variants
     ]
-    write_table(cells(*contents), "t", options(kind="ablation", rows=variants), tmp_path)
+    write_table(cells(*contents), "t", options(label_columns=["backbone"], rows=variants), tmp_path)
     assert [row[:2] for row in markdown_rows((tmp_path / "t.md").read_text())[2:]] == [
         [f"SimSiam{word}", "resnet50"]
         for word in (
@@ -486,7 +491,7 @@ def test_latex_compiles(padim, cells, cell_content, options, tmp_path):
     write_table(padim(), "t", options(rows=NAMES, published=["poster_ablation"]), tmp_path)
     contents = two_class(cell_content, "2cls_fewshot", [(k, draw) for k in (5, 10) for draw in range(2)])
     few = options(
-        title=nasty, kind="fewshot", setup="2cls_fewshot", detector=None, rows=IN_POSTERS_ORDER,
+        title=nasty, label_columns=["labels"], setup="2cls_fewshot", detector=None, rows=IN_POSTERS_ORDER,
         published=["poster_2cls_fewshot"],
     )  # fmt: skip
     write_table(cells(*contents), "few", few, tmp_path)
