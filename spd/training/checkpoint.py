@@ -14,7 +14,7 @@ def save(path: str | os.PathLike[str], *, identity: dict[str, Any], step: int, *
     """Writes tensors and plain values; the file is the old one or the new one, never a part, even after a
     crash.
 
-    identity: what makes the run this run (see `spd.training.loop.identity`); step: steps done.
+    identity: what makes the run this run (see `spd.training.settings.Settings.identity`); step: steps done.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
