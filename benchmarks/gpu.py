@@ -26,7 +26,9 @@ from spd.config.model import load
 from spd.data.corpus import Corpus, from_arrays
 from spd.detectors.neighbours import Neighbours
 from spd.methods.options import Recipe, SPDOptions
-from spd.training import loop as pretrain
+from spd.training import loop
+from spd.training.monitor import Monitor
+from spd.training.settings import Outputs, Settings
 from workflow_scripts.planning.cost import flops_of
 
 CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
@@ -45,43 +47,42 @@ def corpus(folder: Path, count: int) -> Corpus:
 def step_times() -> Iterator[list[float]]:
     """When each step begins to make its views."""
     times: list[float] = []
-    draw = pretrain.draw
+    draw = loop.draw
 
     def noted(*arguments: Any, **which: Any) -> Any:
         times.append(time.perf_counter())
         return draw(*arguments, **which)
 
-    pretrain.draw = noted
+    loop.draw = noted
     try:
         yield times
     finally:
-        pretrain.draw = draw
+        loop.draw = draw
 
 
 @contextmanager
 def waiting_at_each_part() -> Iterator[None]:
-    """The loop's clock waits for the GPU, so that the parts do not overlap."""
-    lap = pretrain._Clock.lap
+    """The monitor's clock waits for the GPU, so that the parts do not overlap."""
+    lap = Monitor.lap
 
-    def waited(clock: Any, part: str) -> None:
+    def waited(monitor: Monitor, part: str) -> None:
         torch.cuda.synchronize()
-        lap(clock, part)
+        lap(monitor, part)
 
-    pretrain._Clock.lap = waited
+    Monitor.lap = waited
     try:
         yield
     finally:
-        pretrain._Clock.lap = lap
+        Monitor.lap = lap
 
 
 def trained(images: Corpus, recipe: Recipe, spd: SPDOptions, steps: int) -> dict[str, float]:
     """The summary's `timing`."""
     with tempfile.TemporaryDirectory() as folder:
-        paths = {f"{name}_path": Path(folder) / name for name in ("backbone", "history", "checkpoint")}
-        return pretrain.pretrain(
-            images, architecture="resnet50", recipe=recipe.model_copy(update={"steps": steps}), spd=spd,
-            seed=0, device="cuda", threads=4, progress=False, **paths,
-        )["timing"]  # fmt: skip
+        recipe = recipe.model_copy(update={"steps": steps})
+        settings = Settings(architecture="resnet50", recipe=recipe, spd=spd, seed=0)
+        outputs = Outputs.in_folder(Path(folder))
+        return loop.pretrain(images, settings, outputs, device="cuda", threads=4, progress=False)["timing"]
 
 
 def row(images: Corpus, method: str, spd: SPDOptions, batch: int, **changes: Any) -> str:

@@ -32,6 +32,7 @@ from spd.config.model import load
 from spd.data.corpus import Corpus, from_arrays
 from spd.methods.options import SPDOptions, parse_recipe
 from spd.training.loop import pretrain
+from spd.training.settings import Outputs, Settings
 
 CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
 ARCHITECTURE = "resnet18_w16"
@@ -181,11 +182,9 @@ def paper_shares(batch: int, steps: int) -> list[str]:
 def trained(images: Corpus, architecture: str, recipe, spd: SPDOptions) -> dict[str, float]:
     """The summary's `timing` of a training on the CPU."""
     with tempfile.TemporaryDirectory() as folder:
-        paths = {f"{name}_path": Path(folder) / name for name in ("backbone", "history", "checkpoint")}
-        return pretrain(
-            images, architecture=architecture, recipe=recipe, spd=spd, seed=0, device="cpu", progress=False,
-            **paths,
-        )["timing"]  # fmt: skip
+        settings = Settings(architecture=architecture, recipe=recipe, spd=spd, seed=0)
+        outputs = Outputs.in_folder(Path(folder))
+        return pretrain(images, settings, outputs, device="cpu", progress=False)["timing"]
 
 
 def main() -> None:

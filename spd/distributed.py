@@ -69,3 +69,19 @@ def mean(x: torch.Tensor) -> torch.Tensor:
     x = x.detach().clone()
     dist.all_reduce(x)
     return x / world_size()
+
+
+def any_rank(*flags: bool) -> tuple[bool, ...]:
+    """Of each flag, whether it is set on any rank."""
+    if world_size() == 1:
+        return flags
+    raised = torch.tensor(flags, dtype=torch.float32)
+    raised = raised.cuda() if dist.get_backend() == "nccl" else raised
+    dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+    return tuple(bool(flag) for flag in raised.tolist())
+
+
+def barrier() -> None:
+    """Waits for all ranks."""
+    if world_size() > 1:
+        dist.barrier()

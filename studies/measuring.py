@@ -10,7 +10,9 @@ from spd.backbones.imports import import_backbone
 from spd.backbones.options import BackboneOptions
 from spd.data.corpus import Corpus
 from spd.methods.options import SPDOptions, parse_recipe
-from spd.training.loop import TrainingError, pretrain
+from spd.training.loop import pretrain
+from spd.training.monitor import TrainingError
+from spd.training.settings import Outputs, Settings
 from studies import corpora
 from studies.configurations import Run
 from studies.judging import Sets
@@ -74,25 +76,20 @@ class Study:
 
     def _train(self, c: Run, seed: int, device: str, images: Corpus, folder: Path) -> dict[str, float]:
         recipe = parse_recipe(c["told"]["recipe"])
-        backbone = folder / "backbone.safetensors"
-        summary = pretrain(
-            images,
+        settings = Settings(
             architecture=c["told"]["architecture"],
             recipe=recipe,
             spd=SPDOptions(**c["spd"]),
             seed=seed,
             init=self.start(c["start"]) if c["start"] else None,
-            backbone_path=backbone,
-            history_path=folder / "history.jsonl",
-            checkpoint_path=folder / "checkpoint.pt",
-            device=device,
-            progress=False,
         )
+        outputs = Outputs.in_folder(folder)
+        summary = pretrain(images, settings, outputs, device=device, progress=False)
         last = summary["last"]
         values = {name: factor * last[key] for name, (key, factor) in MEASURED.items() if key in last}
         _, held_out = images.split(recipe.held_out, seed)
         # The recipe's own patch for every setting, so that they can be compared.
-        found = localisation(backbone, images, held_out, recipe.views, c["told"]["stages"], seed)
+        found = localisation(outputs.backbone, images, held_out, recipe.views, c["told"]["stages"], seed)
         return values | {
             "localisation": 100 * found["all"],
             "localisation, jitter": 100 * found["jitter_all"],

@@ -54,6 +54,8 @@ def results(x, y, maps, wrap=lambda model: model):
     gradients = torch.autograd.grad((out["normalised"] ** 3).sum(), [maps, norm.weight, norm.bias])
     out["normalised gradient"], out["of weights"] = gradients[0], torch.stack(gradients[1:])
     out["running"] = [norm.running_mean, norm.running_var]
+    first = distributed.rank() == 0
+    out["any rank"] = distributed.any_rank(first, not first, False)
     return out
 
 
@@ -122,10 +124,16 @@ def test_global_batch_norm_is_torchs_over_the_whole_batch(outcomes):
         close(rank["running"], [torchs.running_mean, torchs.running_var])
 
 
+def test_a_flag_of_any_rank_is_seen_by_all(outcomes):
+    _, ranks = outcomes
+    assert [rank["any rank"] for rank in ranks] == [(True, True, False)] * RANKS
+
+
 def test_in_one_process_everything_is_the_identity():
     x = torch.randn(3, 2, requires_grad=True)
     assert (distributed.world_size(), distributed.rank()) == (1, 0)
     assert distributed.gather(x) is x
+    assert distributed.any_rank(True, False) == (True, False)
     assert torch.equal(distributed.mean(x), x) and not distributed.mean(x).requires_grad
 
 

@@ -15,6 +15,7 @@ with running(snakemake) as job, queued_again_when_preempted():
     from spd.files import write_json
     from spd.methods.options import SPDOptions, parse_recipe
     from spd.training.loop import pretrain
+    from spd.training.settings import Outputs, Settings
     from workflow_scripts.common.provenance import code_version
     from workflow_scripts.common.records import write_backbone_record
 
@@ -24,9 +25,10 @@ with running(snakemake) as job, queued_again_when_preempted():
     spd = SPDOptions(**params.spd) if params.spd else None
     code = code_version(Path(snakemake.scriptdir) / "pretrain.py")
     images = open_packed(snakemake.input.corpus, read(snakemake.input.manifest))
-    backbone, history, checkpoint = (
-        record.with_suffix(suffix) for suffix in (".safetensors", ".history.jsonl", ".checkpoint")
-    )
+    suffixes = (".safetensors", ".history.jsonl", ".checkpoint")
+    backbone, history, checkpoint = (record.with_suffix(suffix) for suffix in suffixes)
+    # Of a backbone that is trained here the record is the input.
+    init = Path(str(snakemake.input.init)).with_suffix(".safetensors") if snakemake.input.init else None
     about = {
         "backbone": params.architecture,
         "eta": spd.eta if spd else 0.0,
@@ -36,17 +38,8 @@ with running(snakemake) as job, queued_again_when_preempted():
     def train():
         pretrain(
             images,
-            architecture=params.architecture,
-            recipe=recipe,
-            spd=spd,
-            seed=seed,
-            backbone_path=backbone,
-            history_path=history,
-            checkpoint_path=checkpoint,
-            # Of a backbone that is trained here the record is the input.
-            init=Path(str(snakemake.input.init)).with_suffix(".safetensors")
-            if snakemake.input.init
-            else None,
+            Settings(architecture=params.architecture, recipe=recipe, spd=spd, seed=seed, init=init),
+            Outputs(backbone, history, checkpoint),
             device=resources.device,
             threads=max(1, cpus(snakemake) // max(1, resources.gpu // resources.nodes)),
             provenance={**code, "sources": packed_sources(snakemake.input.corpus)},

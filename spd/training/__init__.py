@@ -1,1 +1,1 @@
-"""Pre-training: the loop and its parts."""
+"""Pre-training: one loop for a CPU, a GPU and torchrun, the same maths on each."""

@@ -16,7 +16,7 @@ def save(path: str | os.PathLike[str], *, identity: dict[str, Any], step: int, *
     """Writes tensors and plain values; the file is the old one or the new one, never a part, even after a
     crash.
 
-    identity: what makes the run this run (see `spd.training.loop.identity`); step: steps done.
+    identity: what makes the run this run (see `spd.training.settings.Settings.identity`); step: steps done.
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save({"format": FORMAT, "identity": identity, "step": step, **state}, file)

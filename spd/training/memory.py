@@ -1,23 +1,20 @@
 """What a training takes of each GPU's memory, counted before it runs.
 
-    python -m spd.training.memory [config.yaml] [--preset paper] [--gib 79]
-
 Counted on torch's meta device: what the forward pass saves for the backward pass, and what stays for the
 whole training. Not counted: CUDA itself, what NCCL and cuDNN work in, gradients on their way between ranks,
 holes between blocks. `SHARE` leaves room for these.
 """
 
-import argparse
 import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from spd.methods.build import build
 from spd.methods.options import Recipe, SPDOptions, seen_views
+from spd.training.settings import Settings
 
 CLASSES = 1000
 COUNTED = 32
@@ -25,8 +22,6 @@ COUNTED = 32
 less than 0.1 % of it."""
 SHARE = 0.9
 """Of a GPU's memory that a training may be counted to take. (ours)"""
-CARD = 79.0
-"""GiB that a GPU of 80 GB offers."""
 
 
 @dataclass(frozen=True)
@@ -108,20 +103,19 @@ def least_ranks(memory: Memory, recipe: Recipe, gib: float) -> int | None:
 
 
 @contextmanager
-def explained(
-    architecture: str, recipe: Recipe, spd: SPDOptions | None, ranks: int, place: torch.device
-) -> Iterator[None]:
+def explained(settings: Settings, ranks: int, place: torch.device) -> Iterator[None]:
     """Adds to CUDA's out-of-memory error how much was counted and how many GPUs would do."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         gib = torch.cuda.get_device_properties(place).total_memory / 2**30
-        raise torch.OutOfMemoryError(f"{shortage(architecture, recipe, spd, ranks, gib)}\n{error}") from None
+        raise torch.OutOfMemoryError(f"{shortage(settings, ranks, gib)}\n{error}") from None
 
 
-def shortage(architecture: str, recipe: Recipe, spd: SPDOptions | None, ranks: int, gib: float) -> str:
+def shortage(settings: Settings, ranks: int, gib: float) -> str:
     """What to say of a training on `ranks` GPUs of `gib` each that ran out of memory."""
-    memory, images = memory_of(architecture, recipe, spd), recipe.batch // ranks
+    recipe = settings.recipe
+    memory, images = memory_of(settings.architecture, recipe, settings.spd), recipe.batch // ranks
     found = f"out of GPU memory: {images} images a GPU take about {memory.gib(images):.0f} GiB of {gib:.0f}"
     least = least_ranks(memory, recipe, gib)
     if least is None:
@@ -130,68 +124,3 @@ def shortage(architecture: str, recipe: Recipe, spd: SPDOptions | None, ranks: i
         return f"{found}, which should fit: does something else use this GPU?"
     key = f"compute: {{trainings: {{<this pre-training>: {{gpus: {least}}}}}}}"
     return f"{found}; {least} GPUs would do: set {key}, or fewer on each of several `nodes`"
-
-
-@dataclass(frozen=True)
-class Training:
-    """A pre-training of a config and what it takes of its GPUs."""
-
-    name: str
-    memory: Memory
-    batch: int
-    ranks: int
-    """That `compute` gives it; 1 where it trains on a CPU."""
-    least: int | None
-    """See `least_ranks`."""
-
-    @property
-    def gib(self) -> float:
-        """Of each of its GPUs."""
-        return self.memory.gib(self.batch // self.ranks)
-
-
-def trainings(experiment, names: Iterable[str], gib: float) -> list[Training]:
-    """Counts pre-trainings of a `spd.config.model.Config` for GPUs of `gib` each."""
-    found = []
-    for name in names:
-        row = experiment.pretrainings[name]
-        recipe, spd = experiment.recipes[row.recipe], experiment.spd[row.spd]
-        memory = memory_of(
-            experiment.backbones[row.backbone].architecture, recipe, spd if spd.eta > 0 else None
-        )
-        gpus, nodes = experiment.compute.of(name)
-        ranks = nodes * max(1, gpus)
-        found.append(Training(name, memory, recipe.batch, ranks, least_ranks(memory, recipe, gib)))
-    return found
-
-
-def table(config_path: Path, preset: str, gib: float) -> str:
-    """Markdown: each pre-training of the config."""
-    from spd.config.model import load
-
-    experiment = load(config_path, {"preset": preset})
-    names = [name for name, row in experiment.pretrainings.items() if row.recipe is not None]
-    lines = [
-        "| pre-training | MiB an image | batch | GiB of a batch on one GPU "
-        f"| GPUs of {gib:g} GiB that would do | GPUs that it takes | GiB of each |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for one in trainings(experiment, names, gib):
-        lines.append(
-            f"| {one.name} | {one.memory.image / 2**20:.0f} | {one.batch:,} "
-            f"| {one.memory.gib(one.batch):.0f} | {one.least or 'none'} | {one.ranks} | {one.gib:.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="GPU memory of every pre-training of a config")
-    parser.add_argument("config", type=Path, nargs="?", default=Path("config.yaml"))
-    parser.add_argument("--preset", default="paper")
-    parser.add_argument("--gib", type=float, default=CARD, help="memory of one GPU")
-    arguments = parser.parse_args()
-    print(table(arguments.config, arguments.preset, arguments.gib))
-
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@ against global ones."""
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -184,59 +185,85 @@ def features(
     return torch.cat(parts)
 
 
-def in_training(
-    model: nn.Module,
-    images: Corpus,
-    kept: np.ndarray,
-    held_out: np.ndarray,
-    recipe: Recipe,
-    views: ViewsOptions,
-    seed: int,
-) -> dict[str, float]:
-    """During a training: `knn`, the accuracy of the backbone's pooled feature on the held-out images, and
-    with the xent objective what `perturbed` says. The model's mode (train, eval) is as before afterwards."""
-    with evaluating(model):
-        found = _labelled(base(model).backbone, images, kept, held_out, recipe, seed)
-        return {"knn": _knn(*found, images, recipe), **_perturbed(model, images, held_out, views, seed)}
+@dataclass(frozen=True)
+class Probe:
+    """Judges the backbone of a training on the images at `held_out`, with those at `train` as reference.
 
+    train, held_out: int64, places in `images`. views: those of the training, with SPD's changes. The model's
+    mode (train, eval) is as before afterwards.
+    """
 
-def evaluate(
-    model: nn.Module,
-    images: Corpus,
-    kept: np.ndarray,
-    held_out: np.ndarray,
-    recipe: Recipe,
-    views: ViewsOptions,
-    seed: int,
-) -> dict[str, float]:
-    """The end of a training: `knn` and `linear` (accuracies of the pooled feature of central crops), of a
-    supervised one `classifier` (its own), with the xent objective what `perturbed` says, and
-    `sensitivity_{z,h}_...`, all on held-out images."""
-    method = base(model)
-    with evaluating(model):
-        bank, bank_labels, queries, truth = _labelled(method.backbone, images, kept, held_out, recipe, seed)
-        result = {
-            "knn": _knn(bank, bank_labels, queries, truth, images, recipe),
-            "linear": linear(bank, bank_labels, queries, truth, classes=len(images.classes)),
-            **_classifier(method, queries, truth),
-            **_perturbed(model, images, held_out, views, seed),
-        }
-        some = _some(held_out)
-        embeddings = {"h": method.backbone}
-        if method.views != ("x",):
-            embeddings["z"] = nn.Sequential(method.backbone, method.projector)
-        for name, embed in embeddings.items():
-            values = sensitivity(embed, images, some, views, seed)
-            result |= {f"sensitivity_{name}_{key}": value for key, value in values.items()}
-    return result
+    images: Corpus
+    train: np.ndarray
+    held_out: np.ndarray
+    recipe: Recipe
+    views: ViewsOptions
+    seed: int
 
+    def in_training(self, model: nn.Module) -> dict[str, float]:
+        """`knn`, the accuracy of the backbone's pooled feature, and with the xent objective what `perturbed`
+        says."""
+        with evaluating(model):
+            return {"knn": self._knn(*self._labelled(base(model).backbone)), **self._perturbed(model)}
 
-PROTOCOL = (
-    "central crops of the corpus' images, pooled features computed once; kNN: k = {neighbours}; linear: "
-    "softmax by L-BFGS without augmentation; reference: {bank} training images, judged: {judged} images "
-    "{of}, local changes: {views} of them"
-)
-"""How `knn` and `linear` of `evaluate` came about. Ours: not the linear protocol of the repositories."""
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """The end of a training: `knn` and `linear` (accuracies of the pooled feature of central crops), of a
+        supervised one `classifier` (its own), with the xent objective what `perturbed` says, and
+        `sensitivity_{z,h}_...`."""
+        method = base(model)
+        with evaluating(model):
+            bank, bank_labels, queries, truth = self._labelled(method.backbone)
+            result = {
+                "knn": self._knn(bank, bank_labels, queries, truth),
+                "linear": linear(bank, bank_labels, queries, truth, classes=len(self.images.classes)),
+            }
+            if hasattr(method, "classifier"):
+                right = method.classifier(queries).argmax(1) == truth
+                result["classifier"] = float(right.double().mean())
+            result |= self._perturbed(model)
+            embeddings = {"h": method.backbone}
+            if method.views != ("x",):
+                embeddings["z"] = nn.Sequential(method.backbone, method.projector)
+            for name, embed in embeddings.items():
+                values = sensitivity(embed, self.images, self._sample(), self.views, self.seed)
+                result |= {f"sensitivity_{name}_{key}": value for key, value in values.items()}
+        return result
+
+    @property
+    def protocol(self) -> str:
+        """How `knn` and `linear` came about. Ours: not the linear protocol of the repositories."""
+        source = "of the data set's own validation" if len(self.images.validation) else "held out of training"
+        return (
+            "central crops of the corpus' images, pooled features computed once; kNN: "
+            f"k = {self.recipe.probe_neighbours}; linear: softmax by L-BFGS without augmentation; reference: "
+            f"{min(len(self.train), self.recipe.probe_bank)} training images, judged: {len(self.held_out)} "
+            f"images {source}, local changes: {min(len(self.held_out), JUDGED)} of them"
+        )
+
+    def _labelled(self, backbone: nn.Module) -> tuple[torch.Tensor, ...]:
+        """Features and labels of the reference, then of the held-out images."""
+        size = self.recipe.views.augmentation("q").size
+        drawn = permutation(len(self.train), self.seed, "probe bank").numpy()[: self.recipe.probe_bank]
+        device = next(backbone.parameters()).device
+        result = []
+        for places in (np.sort(self.train[drawn]), self.held_out):
+            result.append(features(backbone, self.images, places, self.recipe.views, size))
+            result.append(torch.from_numpy(self.images.labels[places]).to(device))
+        return tuple(result)
+
+    def _knn(self, bank, bank_labels, queries, truth) -> float:
+        classes, k = len(self.images.classes), self.recipe.probe_neighbours
+        return knn(bank, bank_labels, queries, truth, classes=classes, k=k)
+
+    def _perturbed(self, model: nn.Module) -> dict[str, float]:
+        if getattr(model, "perturbed", None) is None:
+            return {}
+        return perturbed(model, self.images, self._sample(), self.views, self.seed)
+
+    def _sample(self) -> np.ndarray:
+        """At most `JUDGED` of the held-out images, evenly spaced."""
+        places = np.linspace(0, len(self.held_out) - 1, min(len(self.held_out), JUDGED))
+        return self.held_out[places.round().astype(int)]
 
 
 def notes(found: Mapping[str, float]) -> list[str]:
@@ -248,39 +275,6 @@ def notes(found: Mapping[str, float]) -> list[str]:
         "its xent objective taught it nothing that is seen in eval mode: on held-out images the classifier "
         f"of local changes is right in {accuracy:.1f} % [{low:.1f}, {high:.1f}], which is chance"
     ]
-
-
-def _classifier(method, queries, truth):
-    if not hasattr(method, "classifier"):
-        return {}
-    return {"classifier": float((method.classifier(queries).argmax(1) == truth).double().mean())}
-
-
-def _perturbed(model, images, held_out, views, seed):
-    if getattr(model, "perturbed", None) is None:
-        return {}
-    return perturbed(model, images, _some(held_out), views, seed)
-
-
-def _some(held_out: np.ndarray) -> np.ndarray:
-    places = np.linspace(0, len(held_out) - 1, min(len(held_out), JUDGED))
-    return held_out[places.round().astype(int)]
-
-
-def _labelled(backbone, images, kept, held_out, recipe, seed):
-    size = recipe.views.augmentation("q").size
-    bank = np.sort(kept[permutation(len(kept), seed, "probe bank").numpy()[: recipe.probe_bank]])
-    device = next(backbone.parameters()).device
-    return (
-        features(backbone, images, bank, recipe.views, size),
-        torch.from_numpy(images.labels[bank]).to(device),
-        features(backbone, images, held_out, recipe.views, size),
-        torch.from_numpy(images.labels[held_out]).to(device),
-    )
-
-
-def _knn(bank, bank_labels, queries, truth, images, recipe) -> float:
-    return knn(bank, bank_labels, queries, truth, classes=len(images.classes), k=recipe.probe_neighbours)
 
 
 @contextmanager

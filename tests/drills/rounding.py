@@ -17,10 +17,12 @@ from unittest import mock
 import torch
 from runs import publish
 
-import spd.training.loop
 from spd.config.model import load
 from spd.data.corpus import open_packed
 from spd.data.manifest import read
+from spd.training import state
+from spd.training.loop import pretrain
+from spd.training.settings import Outputs, Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -53,7 +55,7 @@ def norms(
     preset = options.results.name
     experiment = load(REPOSITORY / "config.yaml", overrides={"preset": preset})
     change = {"precision": precision, "steps": options.steps, "log_interval": 1, "held_out": 0}
-    build = spd.training.loop.build
+    build = state.build
 
     def nudged(*arguments, **more):
         model = build(*arguments, **more)
@@ -63,20 +65,16 @@ def norms(
         return model
 
     manifest = read(options.results / "manifests/imagenet/1cls.csv")
-    with tempfile.TemporaryDirectory() as folder, mock.patch("spd.training.loop.build", nudged):
-        spd.training.loop.pretrain(
-            open_packed(options.results / "corpus/imagenet.safetensors", manifest),
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(state, "build", nudged):
+        settings = Settings(
             architecture=experiment.backbones["resnet50"].architecture,
             recipe=experiment.recipes["simsiam"].model_copy(update=change),
             seed=0,
-            backbone_path=Path(folder) / "backbone.safetensors",
-            history_path=Path(folder) / "history.jsonl",
-            checkpoint_path=Path(folder) / "checkpoint",
-            device="cpu",
-            threads=threads,
-            progress=False,
         )
-        lines = (Path(folder) / "history.jsonl").read_text().splitlines()
+        images = open_packed(options.results / "corpus/imagenet.safetensors", manifest)
+        outputs = Outputs.in_folder(Path(folder))
+        pretrain(images, settings, outputs, device="cpu", threads=threads, progress=False)
+        lines = outputs.history.read_text().splitlines()
     return [json.loads(line)["gradient_norm"] for line in lines]
 
 

@@ -13,6 +13,7 @@ from spd.data import corpus
 from spd.methods.build import build
 from spd.methods.options import SPDOptions, parse_recipe
 from spd.training.loop import pretrain
+from spd.training.settings import Outputs, Settings
 
 
 def byol(folder):
@@ -27,20 +28,11 @@ def byol(folder):
     )
     losses = {}
     for name, eta in (("byol", 0.0), ("byol_spd", 0.1)):
-        pretrain(
-            images,
-            architecture="resnet10_w4",
-            recipe=recipe,
-            spd=SPDOptions(eta=eta),
-            seed=0,
-            backbone_path=folder / f"{name}.safetensors",
-            history_path=folder / f"{name}.jsonl",
-            checkpoint_path=folder / f"{name}.checkpoint",
-            device="cpu",
-            progress=False,
-        )
-        assert load(folder / f"{name}.safetensors")[1].architecture == "resnet10_w4"
-        losses[name] = [json.loads(line)["loss"] for line in (folder / f"{name}.jsonl").open()]
+        outputs = Outputs.in_folder(folder / name)
+        settings = Settings(architecture="resnet10_w4", recipe=recipe, spd=SPDOptions(eta=eta), seed=0)
+        pretrain(images, settings, outputs, device="cpu", progress=False)
+        assert load(outputs.backbone)[1].architecture == "resnet10_w4"
+        losses[name] = [json.loads(line)["loss"] for line in outputs.history.open()]
     model = build("resnet10_w4", recipe, classes=2)
     weight, target = model.projector[0].weight, model.key_encoder[1][0].weight
     before = target.clone()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spd.training import loop as pretrain
+from spd.training.signals import Preempted
 
 CASES = [
     *(f"{method} {spd}" for method in ("simsiam", "moco", "simclr", "supervised") for spd in ("base", "spd")),
@@ -63,7 +64,7 @@ def test_a_preempted_run_goes_on_to_the_same_weights(case, loop, tmp_path, monke
         return draw(options, **which)
 
     monkeypatch.setattr(pretrain, "draw", preempted)
-    with pytest.raises(pretrain.Preempted):
+    with pytest.raises(Preempted):
         train(loop, tmp_path / "resumed", case, "cuda", **values)
     assert torch.load(tmp_path / "resumed" / "checkpoint.pt", weights_only=True)["step"] == 6
     monkeypatch.setattr(pretrain, "draw", draw)

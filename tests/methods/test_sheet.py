@@ -8,7 +8,7 @@ from PIL import Image
 
 from spd.methods.options import SPDOptions
 from spd.methods.sheet import render_first_step
-from spd.training import loop as loop
+from spd.training import loop
 from spd.views.sheet import GAP, SHOWN
 
 spec = importlib.util.spec_from_file_location(

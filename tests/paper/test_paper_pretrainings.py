@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from spd.config import model as config
 from spd.data import corpus
 from spd.training.loop import pretrain
+from spd.training.settings import Outputs, Settings
 
 PAPER = config.load(Path(__file__).parents[2] / "config.yaml", {"preset": "paper"})
 TRAINED = {name: row for name, row in PAPER.pretrainings.items() if row.source is None}
@@ -50,21 +51,11 @@ def test_two_steps_and_a_backbone_for_torchvision(name, images, tmp_path):
     recipe, spd = PAPER.recipes[row.recipe], PAPER.spd[row.spd]
     architecture = PAPER.backbones[row.backbone].architecture
     assert recipe.views.augmentation("q").size == 224
-    backbone = tmp_path / "backbone.safetensors"
-    pretrain(
-        images,
-        architecture=architecture,
-        recipe=recipe.model_copy(update=SMALL),
-        spd=spd,
-        seed=row.seeds[0],
-        backbone_path=backbone,
-        history_path=tmp_path / "history.jsonl",
-        checkpoint_path=tmp_path / "checkpoint.pt",
-        device="cpu",
-        threads=len(os.sched_getaffinity(0)),
-        progress=False,
-    )
-    first, last = (json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines())
+    small = recipe.model_copy(update=SMALL)
+    settings = Settings(architecture=architecture, recipe=small, spd=spd, seed=row.seeds[0])
+    outputs, threads = Outputs.in_folder(tmp_path), len(os.sched_getaffinity(0))
+    pretrain(images, settings, outputs, device="cpu", threads=threads, progress=False)
+    first, last = (json.loads(line) for line in outputs.history.read_text().splitlines())
     assert (first["step"], last["step"]) == (1, 2)
     assert all(math.isfinite(value) for line in (first, last) for value in line.values())
     assert ("cos_minus" in last) == (spd.eta > 0)
@@ -73,8 +64,8 @@ def test_two_steps_and_a_backbone_for_torchvision(name, images, tmp_path):
 
     network = getattr(torchvision.models, architecture)()
     network.fc = torch.nn.Identity()
-    network.load_state_dict(load_file(backbone), strict=True)
-    backbone.unlink()  # hundreds of megabytes each
+    network.load_state_dict(load_file(outputs.backbone), strict=True)
+    outputs.backbone.unlink()  # hundreds of megabytes each
     assert network.bn1.num_batches_tracked >= 2 and network.bn1.running_mean.any()
     assert network.bn1.bias.any()  # starts at zero: the optimiser was there
     with torch.inference_mode():

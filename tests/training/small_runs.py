@@ -5,6 +5,7 @@ import numpy as np
 from spd.data import corpus
 from spd.methods.options import SPDOptions, parse_recipe
 from spd.training.loop import pretrain
+from spd.training.settings import Outputs, Settings
 
 METHODS = {
     "simsiam": {"projector": (8, 8, 8), "predictor": 4},
@@ -38,19 +39,19 @@ def recipe(method, **values):
     )
 
 
-def train(folder, recipe_, *, spd=None, seed=3, corpus_=None, **options):
+def train(
+    folder, recipe_, *, spd=None, seed=3, corpus_=None, architecture="resnet10_w4", init=None, **options
+):
     """Runs a pre-training in `folder` and returns its summary; the outputs are backbone.safetensors and
     history.jsonl."""
-    return pretrain(
-        images() if corpus_ is None else corpus_,
-        architecture=options.pop("architecture", "resnet10_w4"),
+    settings = Settings(
+        architecture=architecture,
         recipe=recipe_,
         spd=SPDOptions(**spd) if spd is not None else None,
         seed=seed,
-        backbone_path=folder / "backbone.safetensors",
-        history_path=folder / "history.jsonl",
-        checkpoint_path=folder / "checkpoint.pt",
-        device=options.pop("device", "cpu"),
-        progress=options.pop("progress", False),
-        **options,
+        init=init,
+    )
+    images_ = images() if corpus_ is None else corpus_
+    return pretrain(
+        images_, settings, Outputs.in_folder(folder), **{"device": "cpu", "progress": False, **options}
     )

@@ -11,6 +11,7 @@ from spd.config.model import load
 from spd.data.corpus import from_arrays
 from spd.tensors import open_tensors
 from spd.training.loop import pretrain
+from spd.training.settings import Outputs, Settings
 
 CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 LITE0 = "timm:tf_efficientnet_lite0"
@@ -23,19 +24,10 @@ def test_a_step_of_no_length_leaves_the_given_weights(method, tmp_path):
     tiny = load(CONFIG, {"preset": "tiny"})
     recipe = tiny.recipes[method].model_copy(update={"steps": 1, "lr": 1e-12, "batch": 16})
     pixels = np.random.default_rng(0).integers(0, 255, (24, 3, 32, 32), dtype=np.uint8)
-    pretrain(
-        from_arrays(pixels, np.repeat(np.arange(4), 6)),
-        architecture=LITE0,
-        recipe=recipe,
-        spd=tiny.spd["spd"],
-        seed=0,
-        backbone_path=tmp_path / "end.safetensors",
-        history_path=tmp_path / "history.jsonl",
-        checkpoint_path=tmp_path / "checkpoint",
-        init=start,
-        progress=False,
-    )
-    (before, _), (after, metadata) = open_tensors(start), open_tensors(tmp_path / "end.safetensors")
+    settings = Settings(architecture=LITE0, recipe=recipe, spd=tiny.spd["spd"], seed=0, init=start)
+    outputs = Outputs.in_folder(tmp_path)
+    pretrain(from_arrays(pixels, np.repeat(np.arange(4), 6)), settings, outputs, progress=False)
+    (before, _), (after, metadata) = open_tensors(start), open_tensors(outputs.backbone)
     assert set(before) == set(after)
     learned = [key for key in before if "running" not in key and "num_batches" not in key]
     for key in learned:

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 import re
+import time
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from spd.distributed import world_size
-from spd.training import loop as loop
-from spd.training.loop import TrainingError
+from spd import distributed
+from spd.data import corpus
+from spd.training import checkpoint, loop
+from spd.training.history import History
+from spd.training.monitor import TrainingError
+from spd.training.prefetch import Batches
 
 METHODS = ["simsiam", "moco", "simclr", "supervised"]
 
@@ -170,11 +174,9 @@ def test_a_batch_that_does_not_fit(runs, tmp_path, values, message):
     [(3, 8, "divide among 3 ranks"), (2, 4, "batch_norm_group: 4 does not divide")],
 )
 def test_a_batch_that_does_not_divide(runs, ranks, batch, message, monkeypatch):
-    monkeypatch.setattr(loop.distributed, "world_size", lambda: ranks)
+    monkeypatch.setattr(distributed, "world_size", lambda: ranks)
     with pytest.raises(ValueError, match=message):
-        loop._shape(runs.recipe("moco", batch=batch), 34)
-    monkeypatch.undo()
-    assert world_size() == 1
+        Batches(runs.images(), np.arange(34), runs.recipe("moco", batch=batch), 3, torch.device("cpu"))
 
 
 def broken_images(runs):
@@ -196,20 +198,20 @@ def test_a_loss_that_is_not_finite(runs, tmp_path, method, action, monkeypatch, 
     monkeypatch.setattr(loop, "apply", breaking)
     images = broken_images(runs)
     recipe = runs.recipe(method, non_finite=action, checkpoint_minutes=0)
-    expected = [images.names[i] for i in loop.corpus.order(34, 3, 0)[24:32]]
+    expected = [images.names[i] for i in corpus.order(34, 3, 0)[24:32]]
     if action == "stop":
         with pytest.raises(TrainingError, match="step 4: loss or gradient is not finite") as caught:
             runs.train(tmp_path, recipe, corpus_=images)
         message = str(caught.value)
         assert (tmp_path / "checkpoint.pt").exists()
     else:
-        states, save = {}, loop.checkpoint.save
+        states, save = {}, checkpoint.save
 
         def kept(path, *, step, model, **more):
             states[step] = {key: value.clone() for key, value in model.items()}
             save(path, step=step, model=model, **more)
 
-        monkeypatch.setattr(loop.checkpoint, "save", kept)
+        monkeypatch.setattr(checkpoint, "save", kept)
         runs.train(tmp_path, recipe, corpus_=images)
         # the step is left out: weights, key encoder, queue and BatchNorm's statistics stay
         assert all(torch.equal(states[3][key], states[4][key]) for key in states[3])
@@ -236,7 +238,7 @@ def test_images_without_a_difference_collapse_and_are_noticed_at_the_default_bou
     still = runs.VIEW | {"jitter": {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}}
     views = {"strong": still, "weak": still}
     # Black, not grey: resizing leaves rounding in grey, which BatchNorm blows up to a spread.
-    black = loop.corpus.from_arrays(np.zeros((34, 3, 24, 24), dtype=np.uint8), np.arange(34) % 3)
+    black = corpus.from_arrays(np.zeros((34, 3, 24, 24), dtype=np.uint8), np.arange(34) % 3)
     recipe = runs.recipe(method, collapse="stop", collapse_after=2, views=views)
     with pytest.raises(TrainingError, match=r"step 3: the embeddings have collapsed") as caught:
         runs.train(tmp_path / "black", recipe, corpus_=black)
@@ -253,22 +255,22 @@ def test_the_files_of_a_large_batch_are_listed_beside_the_checkpoint(runs, tmp_p
     ) as caught:
         runs.train(tmp_path, recipe, corpus_=images)
     listed = (tmp_path / "checkpoint.pt.batch.txt").read_text().splitlines()
-    assert listed == [images.names[i] for i in loop.corpus.order(34, 3, 1)[:16]]  # step 3: 2 steps an epoch
+    assert listed == [images.names[i] for i in corpus.order(34, 3, 1)[:16]]  # step 3: 2 steps an epoch
     assert all(name in str(caught.value) for name in listed[:8])
 
 
 def test_checkpoints_are_an_interval_of_time_apart(runs, tmp_path, monkeypatch):
     now, saved = [0.0], []
-    apply, save = loop.apply, loop.checkpoint.save
+    apply, save = loop.apply, checkpoint.save
 
     def a_minute_later(*arguments):
         now[0] += 60
         return apply(*arguments)
 
     monkeypatch.setattr(loop, "apply", a_minute_later)
-    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(
-        loop.checkpoint,
+        checkpoint,
         "save",
         lambda path, *, step, **more: saved.append(step) or save(path, step=step, **more),
     )
@@ -309,13 +311,13 @@ def test_progress_says_what_the_loss_should_start_at(runs, tmp_path, capsys):
 
 
 def test_images_per_second_are_in_the_history_in_the_making_alone(runs, tmp_path, monkeypatch):
-    added, add = [], loop.History.add
+    added, add = [], History.add
 
     def seen(self, **values):
         add(self, **values)
         added.append(json.loads(self.path.read_text().splitlines()[-1]))
 
-    monkeypatch.setattr(loop.History, "add", seen)
+    monkeypatch.setattr(History, "add", seen)
     runs.train(tmp_path, runs.recipe("simsiam", steps=2))
     assert all(line["images_per_second"] > 0 for line in added) and len(added) == 2
     assert not any("images_per_second" in line for line in history(tmp_path))

@@ -8,8 +8,8 @@ from pathlib import Path
 import small_runs
 import torch
 
-from spd.training import checkpoint
-from spd.training import loop as pretrain
+from spd.training import checkpoint, loop
+from spd.training.signals import PREEMPTED
 
 SPD = {
     "base": None,
@@ -72,14 +72,14 @@ def recipe_of(method, **values):
 
 def die_before(step, signal_number):
     """Makes the process send itself a signal when step `step` (from 0) draws its views."""
-    draw = pretrain.draw
+    draw = loop.draw
 
     def deadly(options, **which):
         if which["step"] == step:
             os.kill(os.getpid(), signal_number)
         return draw(options, **which)
 
-    pretrain.draw = deadly
+    loop.draw = deadly
 
 
 def only_save_after(step):
@@ -131,7 +131,7 @@ def resume(folder):
         assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
         assert torch.load(killed / "checkpoint.pt", weights_only=True)["step"] == 2
         status = in_a_child(be_terminated)
-        left = INTERRUPTED if ASKED_BY.get(method) == signal.SIGINT else pretrain.PREEMPTED
+        left = INTERRUPTED if ASKED_BY.get(method) == signal.SIGINT else PREEMPTED
         assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == left, status
         assert torch.load(terminated / "checkpoint.pt", weights_only=True)["step"] == 3
         torch.manual_seed(99)  # a resumed run must not depend on what the process did before
@@ -168,7 +168,7 @@ def resume_ranks(folder):
         assert torch.load(folder / "killed/checkpoint.pt", weights_only=True)["step"] == 2
     told = (lambda: die_before(2, signal.SIGTERM),) if rank == 1 else ()
     status = together("terminated", *told)
-    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == pretrain.PREEMPTED, status
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == PREEMPTED, status
     if rank == 0:
         assert torch.load(folder / "terminated/checkpoint.pt", weights_only=True)["step"] == 3
     assert together("killed") == 0
@@ -183,7 +183,7 @@ def ranks(folder):
         where = folder / f"{method} {spd}"
         where.mkdir(parents=True, exist_ok=True)
         seen, states = [], {}
-        apply, save = pretrain.apply, checkpoint.save
+        apply, save = loop.apply, checkpoint.save
 
         def recorded(*arguments, apply=apply, seen=seen):
             views = apply(*arguments)
@@ -194,11 +194,11 @@ def ranks(folder):
             if step == 20:
                 states.update({key: value.clone() for key, value in model.items()})
 
-        pretrain.apply, checkpoint.save = recorded, kept
+        loop.apply, checkpoint.save = recorded, kept
         recipe = recipe_of(method, steps=21, precision="float64", checkpoint_minutes=0, **RANKED_VALUES)
         architecture = "timm:test_efficientnet" if method == "timm" else "resnet10_w4"
         small_runs.train(where, recipe, spd=SPD[spd], architecture=architecture)
-        pretrain.apply, checkpoint.save = apply, save
+        loop.apply, checkpoint.save = apply, save
         torch.save({"views": seen, "state": states}, where / f"rank{rank}.pt")
 
 

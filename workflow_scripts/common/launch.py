@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 SCONTROL_ATTEMPTS = 180  # while slurmctld is away: half an hour
-PREEMPTED = os.EX_TEMPFAIL  # spd.training.loop.PREEMPTED, known before torch is imported
+PREEMPTED = os.EX_TEMPFAIL  # spd.training.signals.PREEMPTED, known before torch is imported
 
 
 def is_rank() -> bool:

@@ -39,7 +39,7 @@ GRACE = 30  # seconds for the last points when the training has ended
 def live(uri: str | None, history: str | Path, *, experiment: str, key: str, name: str) -> Iterator[None]:
     """Sends the points of `history` to the server at `uri` while the body runs; only to an http(s) URI.
 
-    history: the JSON lines in the making (`<checkpoint>.history.jsonl` of `spd.training.loop`).
+    history: the JSON lines in the making (`<checkpoint>.history.jsonl` of `spd.training`).
     experiment: its name in MLflow; key, name: those of the record that will be written.
     """
     if uri is None or not uri.startswith(("http://", "https://")):

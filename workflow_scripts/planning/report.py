@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from spd.config.model import Config
-from spd.training import memory as gpu_memory
+from spd.training.memory import SHARE
+from workflow_scripts.planning import gpu_memory
 from workflow_scripts.planning.cost import PUBLISHED
 from workflow_scripts.planning.disk import Counts
 from workflow_scripts.planning.schedule import (
@@ -103,7 +104,7 @@ def _memory(experiment: Config, nodes: Mapping[int, Node]) -> list[str]:
         f"* {one.name}: {one.gib:,.0f} GiB of each of {one.ranks}; "
         + (f"{one.least} would do" if one.least else "no number that divides its batch would do")
         for one in counted
-        if one.gib > gpu_memory.SHARE * gib
+        if one.gib > SHARE * gib
     ]
     if not large:
         return [f"Every training fits GPUs of {gib:g} GiB, as counted (`plan.gpu_gib`, docs/cost.md)."]

@@ -1,5 +1,5 @@
-"""The hash in a backbone's path: it changes with all that `spd.training.loop.identity` compares, and with
-nothing that decides no weight."""
+"""The hash in a backbone's path: it changes with all that `Settings.identity` compares, and with nothing
+that decides no weight."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 
 from spd.config.model import load
-from spd.training.loop import identity
+from spd.training.settings import Settings
 from workflow_scripts.common.backbone_hash import DIGITS, backbone_hash, start_of
 
 CONFIG = Path(__file__).resolve().parents[3] / "config.yaml"
@@ -43,16 +43,11 @@ def other(options, field):
     return 7 if value is None else None
 
 
-def who(experiment, method):
+def identity(experiment, method):
     row = experiment.pretrainings[ROWS[method]]
-    return identity(
-        SimpleNamespace(digest="data"),
-        architecture="resnet50",
-        recipe=experiment.recipes[row.recipe],
-        spd=experiment.spd[row.spd],
-        seed=0,
-        init=None,
-    )
+    recipe, spd = experiment.recipes[row.recipe], experiment.spd[row.spd]
+    settings = Settings(architecture="resnet50", recipe=recipe, spd=spd, seed=0)
+    return settings.identity(SimpleNamespace(digest="data"))
 
 
 @pytest.mark.parametrize("method", ROWS)
@@ -66,7 +61,7 @@ def test_each_key_of_a_recipe_counts_exactly_where_a_checkpoint_would_be_refused
         changed = recipe.model_copy(update={field: value})
         experiment = TINY.model_copy(update={"recipes": {**TINY.recipes, method: changed}})
         assert (made(experiment, ROWS[method]) != made(TINY, ROWS[method])) == (
-            who(experiment, method) != who(TINY, method)
+            identity(experiment, method) != identity(TINY, method)
         ), field
         compared.append(field)
     assert set(type(recipe).model_fields) - {*compared} == {"method", "views"}
@@ -82,7 +77,7 @@ def test_each_key_of_spd_counts_exactly_where_a_checkpoint_would_be_refused(eta)
         changed = spd.model_copy(update={field: other(spd, field)})
         experiment = TINY.model_copy(update={"spd": {**TINY.spd, "spd": changed}})
         differs = made(experiment) != made(base)
-        assert differs == (who(experiment, "simsiam") != who(base, "simsiam")), field
+        assert differs == (identity(experiment, "simsiam") != identity(base, "simsiam")), field
         assert differs == (eta > 0 or field == "eta"), field
 
 

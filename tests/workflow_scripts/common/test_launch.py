@@ -140,7 +140,7 @@ INTERRUPTED = """
     from workflow_scripts.common.launch import launch, queued_again_when_preempted
     asked = []
     def train():
-        signal.signal(signal.SIGINT, lambda *_: asked.append(1))  # as the loop: finish the step, save
+        signal.signal(signal.SIGINT, lambda *_: asked.append(1))  # as spd.training: finish the step, save
         open(f"{folder}/rank{{os.environ['RANK']}}", "w").close()
         while not asked:
             time.sleep(0.01)

@@ -7,8 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from spd.config.model import load
-from spd.training import memory as gpu_memory
-from workflow_scripts.planning import cost, disk
+from workflow_scripts.planning import cost, disk, gpu_memory
 from workflow_scripts.planning import twoclass_cost as twoclass
 from workflow_scripts.planning.disk import Images
 from workflow_scripts.planning.report import report

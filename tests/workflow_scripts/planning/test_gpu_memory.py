@@ -8,10 +8,11 @@ from torch import nn
 
 from spd.config.model import load
 from spd.methods.options import MoCoRecipe, SimCLRRecipe, SimSiamRecipe, SPDOptions, SupervisedRecipe
-from spd.training import memory as gpu_memory
-from spd.training.memory import Memory, least_ranks, memory_of, saved_tensors
+from spd.training.memory import SHARE, Memory, explained, least_ranks, memory_of, saved_tensors, shortage
+from spd.training.settings import Settings
+from workflow_scripts.planning import gpu_memory
 
-CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
+CONFIG = Path(__file__).resolve().parents[3] / "config.yaml"
 PAPER = load(CONFIG, {"preset": "paper"})
 
 
@@ -85,18 +86,18 @@ def test_papers_trainings_fit_80_gb():
     found = gpu_memory.trainings(PAPER, names, gpu_memory.CARD)
     assert len(found) == 18  # two of them optional
     for one in found:
-        assert one.least <= one.ranks and one.gib <= gpu_memory.SHARE * gpu_memory.CARD, one.name
+        assert one.least <= one.ranks and one.gib <= SHARE * gpu_memory.CARD, one.name
     least = {one.name: one.least for one in found}
     assert (least["simclr"], least["simclr_spd"], least["simsiam_spd"], least["moco_spd"]) == (8, 16, 2, 1)
 
 
 def test_running_out_of_memory_says_how_many_gpus_would_do(monkeypatch):
-    recipe, spd = PAPER.recipes["simclr"], PAPER.spd["spd"]
+    settings = Settings(architecture="resnet50", recipe=PAPER.recipes["simclr"], spd=PAPER.spd["spd"], seed=0)
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda _: type("Card", (), {"total_memory": 79 * 2**30})
     )
-    explained = gpu_memory.explained("resnet50", recipe, spd, 8, torch.device("cuda:0"))
-    with pytest.raises(torch.OutOfMemoryError) as caught, explained:
+    device = torch.device("cuda:0")
+    with pytest.raises(torch.OutOfMemoryError) as caught, explained(settings, 8, device):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     said = str(caught.value)
     assert "512 images a GPU take about 85 GiB of 79; 16 GPUs would do" in said
@@ -104,11 +105,9 @@ def test_running_out_of_memory_says_how_many_gpus_would_do(monkeypatch):
 
 
 def test_out_of_memory_where_it_should_fit_or_nothing_would_do():
-    recipe = PAPER.recipes["moco"]
-    assert "does something else use this GPU?" in gpu_memory.shortage("resnet50", recipe, None, 1, 79)
-    assert "no number of GPUs that divides the batch of 256" in gpu_memory.shortage(
-        "resnet50", recipe, None, 1, 1.5
-    )
+    settings = Settings(architecture="resnet50", recipe=PAPER.recipes["moco"], seed=0)
+    assert "does something else use this GPU?" in shortage(settings, 1, 79)
+    assert "no number of GPUs that divides the batch of 256" in shortage(settings, 1, 1.5)
 
 
 def test_the_table_has_all_pretrainings(monkeypatch):
