@@ -68,7 +68,7 @@ lint: $(VENV)/.test ## Check formatting and style
 
 ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
 	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 2; }
-	@$(BIN)/python -m workflow_scripts.common.tracking_place results/$(PRESET)/mlflow
+	@$(BIN)/python $(CURDIR)/workflow_scripts/common/tracking_place.py results/$(PRESET)/mlflow
 	@echo "MLflow, charts of the detectors' runs. Open this in some ten seconds (Ctrl-C ends the server):"
 	@echo "  http://127.0.0.1:$(PORT)$$($(BIN)/python -c 'import json; print(json.load(open("results/$(PRESET)/mlflow/synced.json")).get("open", ""))')"
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING PYTHONWARNINGS=ignore $(BIN)/mlflow server \

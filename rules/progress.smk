@@ -36,9 +36,7 @@ class Watch(logging.Filter):
         elif event == LogEvent.JOB_INFO:
             shown = {key: value for key, value in (record.wildcards or {}).items() if key != "hash"}
             words = [record.rule_name, *(str(value) for value in shown.values())]
-            self.progress.named(record.jobid, record.rule_name, " ".join(words))
-        elif event == LogEvent.JOB_STARTED:
-            self.progress.started(record.jobs)
+            self.progress.started(record.jobid, record.rule_name, " ".join(words))
         elif event == LogEvent.JOB_FINISHED:
             self.progress.finished(record.job_id)
         said = str(record.msg)

@@ -16,7 +16,7 @@ with running(snakemake) as job:
     from spd.report.names import Names
     from spd.report.qualitative import figures_of
     from spd.report.scored import View
-    from workflow_scripts.common.tracking import Beside, sync
+    from workflow_scripts.common.tracking import CHARTS, Attachments, sync
 
     folder = Path(snakemake.output.synced).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ with running(snakemake) as job:
     head = f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     environment.write_text("\n".join([head, *installed]) + "\n", encoding="utf-8")
 
-    def beside(record):
+    def attachments(record):
         entry = {**snakemake.params.beside.get(record, {})}
         if "/records/tables/" in record:
             entry["figures"] = [(str(config), ""), (str(environment), "")]
@@ -36,30 +36,23 @@ with running(snakemake) as job:
             entry["figures"] = [(views, "samples of views")]
         elif heat_maps := entry.pop("heat_maps", None):
             view, pretraining = heat_maps
-            found = figures_of(folder.parent / "figures", View(*view), pretraining)
-            entry["figures"] = [(str(path), f"heat maps/{path.parent.name}") for path in found]
-        return Beside(**entry)
+            paths = figures_of(folder.parent / "figures", View(*view), pretraining)
+            entry["figures"] = [(str(path), f"heat maps/{path.parent.name}") for path in paths]
+        return Attachments(**entry)
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
     records = [*snakemake.input.records, *snakemake.params.linear]
-    done = sync(
+    count, experiments = sync(
         records,
         folder,
         preset=snakemake.params.preset,
-        tracking_uri=uri,
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
         names=Names(**snakemake.params.names),
-        beside={record: beside(record) for record in records},
+        attachments={record: attachments(record) for record in records},
     )
-    job.say(f"{done.created} runs created, {done.replaced} replaced, {done.unchanged} unchanged")
-    if done.moved:
-        job.say(f"the store was moved: {done.moved} addresses of artefacts and models follow it")
-    cells = [view for name, view in done.views.items() if name.endswith(" 1cls")]
-    write_json(
-        snakemake.output.synced,
-        {
-            "records": len(records),
-            "server": uri is not None,
-            # What `make ui` opens: the first detector's runs, as charts.
-            "open": cells[0] if cells else "/#/experiments?workflowType=machine_learning",
-        },
-    )
+    job.say(f"{count['created']} runs created, {count['replaced']} replaced, {count['unchanged']} unchanged")
+    if count["moved"]:
+        job.say(f"the store was moved: {count['moved']} addresses of artefacts and models follow it")
+    # What `make ui` opens: the first detector's runs.
+    cells = [f"/{number}/runs" for name, number in experiments.items() if name.endswith(" 1cls")]
+    page = f"/#/experiments{[*cells, ''][0]}{CHARTS}"
+    write_json(snakemake.output.synced, {"records": len(records), "open": page})

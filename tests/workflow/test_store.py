@@ -1,5 +1,6 @@
-"""MLflow's store: filled again when it is missing or another, and shown on loopback alone."""
+"""MLflow's store: filled again when it is missing or another, and shown to this machine's own pages alone."""
 
+import http.client
 import os
 import shutil
 import signal
@@ -57,9 +58,16 @@ def listening(port):
     return found
 
 
+def status(port, path, **headers):
+    """Status of a POST with these headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", path, body="{}", headers={"Content-Type": "application/json", **headers})
+    return connection.getresponse().status
+
+
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc/net/tcp")
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_ui_serves_the_runs_on_loopback_alone(built, repository):
+def test_make_ui_serves_this_machine_alone(built, repository):
     port, venv = free_port(), Path(sys.executable).parent.parent
     command = ["make", "-f", str(repository / "Makefile"), "ui", "PRESET=tiny", f"PORT={port}"]
     command += [f"VENV={venv}", "-o", f"{venv}/.demo"]  # -o: what is installed stays as it is
@@ -79,6 +87,11 @@ def test_make_ui_serves_the_runs_on_loopback_alone(built, repository):
                 time.sleep(0.5)
         assert answer == b"OK"
         assert listening(port) == {"0100007F"}  # 127.0.0.1
+        api = "/api/2.0/mlflow/experiments"
+        assert status(port, f"{api}/search", Host=f"127.0.0.1:{port}") != 403
+        for host in ("evil.example.com", f"evil.example.com:{port}", "127.0.0.1.evil.example.com"):
+            assert status(port, f"{api}/search", Host=host) == 403, host
+        assert status(port, f"{api}/create", Origin="https://evil.example.com") == 403
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)

@@ -9,7 +9,6 @@ deletes them but this command, when it is told to.
 import argparse
 import functools
 import itertools
-import json
 import re
 import sys
 import time
@@ -24,7 +23,7 @@ from spd.data.options import expand, located
 from workflow_scripts.common import locks
 from workflow_scripts.common.backbone_hash import backbone_hash, start_of
 from workflow_scripts.common.provenance import source_hash
-from workflow_scripts.common.verify import LISTS, hash_list, write_hashes
+from workflow_scripts.common.verify import LISTS, hash_list, read_or_empty, write_hashes
 
 EARLIER = "earlier"
 """Folder, with a number, of files that lay under a row's own name."""
@@ -61,9 +60,9 @@ class Kept:
         """Method, eta and steps in words, and whether it is half trained."""
         half = not self.record.with_suffix(".safetensors").exists()
         params = (
-            _json(self.record.with_suffix(".checkpoint.json"))
+            read_or_empty(self.record.with_suffix(".checkpoint.json"))
             if half
-            else _json(self.record).get("params", {})
+            else read_or_empty(self.record).get("params", {})
         )
         history = self.record.with_suffix(f".{'checkpoint.' * half}history.jsonl")
         eta = f"eta {params['eta']:g}" if "eta" in params else "eta unknown"
@@ -225,14 +224,6 @@ def main(arguments: list[str] | None = None) -> int:
     delete(unused)
     print(f"{size}: deleted")
     return 0
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 def _steps(history: Path) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 WIDTH = 24
 """Characters of the bar."""
@@ -21,8 +21,7 @@ class Progress:
         self.expected, self.clock = dict(expected), clock
         self.began: float | None = None
         self.left: Counter[str] = Counter()
-        self.rules: dict[int, tuple[str, str]] = {}
-        self.running: dict[int, float] = {}
+        self.running: dict[int, tuple[str, str, float]] = {}
         self.took: dict[str, list[float]] = {}
         self.last = ""
 
@@ -31,21 +30,16 @@ class Progress:
         self.left = Counter(jobs)
         self.began = self.clock()
 
-    def named(self, job: int, rule: str, name: str) -> None:
-        """What a job is called in the line that tells of its end."""
-        self.rules[job] = (rule, name)
-
-    def started(self, jobs: Iterable[int]) -> None:
-        """These jobs run from now on; again, where an attempt has failed."""
-        self.running |= dict.fromkeys(jobs, self.clock())
+    def started(self, job: int, rule: str, name: str) -> None:
+        """A job runs from now on; again, where an attempt has failed. name: what its end is told with."""
+        self.running[job] = (rule, name, self.clock())
 
     def finished(self, job: int) -> None:
         """A job is done."""
-        rule, name = self.rules.get(job, ("", ""))
-        seconds = self.clock() - self.running.pop(job, self.clock())
-        self.left[rule] = max(0, self.left[rule] - 1)
-        self.took.setdefault(rule, []).append(seconds)
-        self.last = f"{name}, {duration(seconds)}" if name else ""
+        rule, name, start = self.running.pop(job)
+        self.left[rule] -= 1
+        self.took.setdefault(rule, []).append(self.clock() - start)
+        self.last = f"{name}, {duration(self.took[rule][-1])}"
 
     def seconds_left(self) -> float | None:
         """Seconds until all is done; None while nothing can be said.
@@ -53,25 +47,22 @@ class Progress:
         What is left is the mean of the rule's finished jobs, or what is expected of it at this machine's
         speed; divided by the mean number of jobs that ran at once.
         """
-        times = [seconds for rule in self.took.values() for seconds in rule]
-        if not times or self.began is None:
+        if not self.took:
             return None
-        known = [rule for rule in self.took if rule in self.expected]
-        there = sum(sum(self.took[rule]) for rule in known)
+        known = self.took.keys() & self.expected.keys()
         guessed = sum(len(self.took[rule]) * self.expected[rule] for rule in known)
-        speed = there / guessed if guessed else 1.0
+        speed = sum(sum(self.took[rule]) for rule in known) / guessed if guessed else 1.0
         each = {rule: seconds * speed for rule, seconds in self.expected.items()}
         each |= {rule: sum(took) / len(took) for rule, took in self.took.items()}
-        unknown = sum(count for rule, count in self.left.items() if rule not in each)
-        if unknown > UNKNOWN * self.left.total():
+        if sum(count for rule, count in self.left.items() if rule not in each) > UNKNOWN * self.left.total():
             return None
         now = self.clock()
-        spent = {job: now - start for job, start in self.running.items()}
+        spent = [(now - start, each.get(rule, 0.0)) for rule, _, start in self.running.values()]
+        work = sum(count * each.get(rule, 0.0) for rule, count in self.left.items())
         # A job that takes longer than expected is nearly done; it does not do the work of those that wait.
-        begun = sum(min(time, each.get(self.rules.get(job, ("",))[0], 0.0)) for job, time in spent.items())
-        work = sum(count * each.get(rule, 0.0) for rule, count in self.left.items()) - begun
-        at_once = (sum(times) + sum(spent.values())) / max(now - self.began, 1e-9)
-        return max(0.0, work) / max(1.0, at_once)
+        work -= sum(min(pair) for pair in spent)
+        at_once = sum(map(sum, self.took.values())) + sum(seconds for seconds, _ in spent)
+        return max(0.0, work) / max(1.0, at_once / max(now - self.began, 1e-9))
 
     def line(self, done: int, total: int) -> str:
         """A bar, how many of all steps are done, the time left, and which job has just ended.

@@ -1,5 +1,4 @@
-"""MLflow, from run records: with `workflow_scripts.common.tracking_live` and
-`workflow_scripts.common.tracking_view` all that knows of it.
+"""MLflow, from run records: with `tracking_live` and `tracking_place` all that knows of it.
 
 Jobs write records without importing mlflow (an import costs seconds, and a fresh SQLite store opened
 by many processes at once is broken for ever); one process then brings the store up to date.
@@ -7,58 +6,45 @@ by many processes at once is broken for ever); one process then brings the store
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import json
-import logging
 import os
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from spd.files import read_json
 from spd.report.names import Names
-from spd.training.history import PASSING
-from workflow_scripts.common import tracking_view
+from workflow_scripts.common.locks import only_one
 from workflow_scripts.common.redaction import redact
 from workflow_scripts.common.tracking_place import ARTIFACTS, relocate
 
 KEY = "spd.run_key"
 CONTENT = "spd.content"  # written last: a run without it was interrupted and is replaced
 LIVE = "spd.live"  # a training writes this run now; the sync completes it
-WRITING = "spd.writing"  # when a sync began to write this run, in seconds since 1970
 PATIENCE = 8  # seconds for a server to begin to answer: mlflow's own retries are silent for four minutes
-ABANDONED = 600  # seconds after which a run that another sync began is taken for interrupted
-BATCH = 1000  # MLflow's limit of metrics, params and tags in one call
+CHARTS = "?workflowType=machine_learning&compareRunsMode=CHART&orderByKey=params.%60method%60&orderByAsc=true"
+"""After `/#/experiments/<id>/runs`: charts, sorted by method. Without the first word MLflow's left bar lists
+tools for chats, not what belongs to training."""
+BATCH = 800  # metrics in one call, which takes 1,000 items with params and tags
+NOTES = {  # ending of an experiment's name -> its description
+    "backbones": "A run is a backbone: one pre-training and seed. `train/...` are curves by step; samples of "
+    "its views are among the artefacts.",
+    "tables": "A run is a table: its files, and the configuration and environment it was made with.",
+    "cls": "A run is a cell of the tables in its tag `spd.tables`: one backbone, detector, profile and "
+    "data set.",
+}
+Point = tuple[str, float, int]
+"""A metric's name, value and step."""
 
 
 @dataclass(frozen=True)
-class Synced:
-    """How many runs a sync created, replaced because their record changed, and left alone.
-
-    completed: of the created ones, those that a training had begun to write
-    (`workflow_scripts.common.tracking_live`).
-    moved: addresses that a local store had of another place, where it lay before
-    (`workflow_scripts.common.tracking_place`).
-    experiments: id of each experiment by its name; views: where each is shown
-    (`workflow_scripts.common.tracking_view.address`).
-    """
-
-    created: int
-    replaced: int
-    unchanged: int
-    completed: int = 0
-    moved: int = 0
-    experiments: Mapping[str, str] = field(default_factory=dict, compare=False)
-    views: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What lies beside a record: it may change between identical runs, or is another stage's.
+class Attachments:
+    """What a run shows besides its record: it may change between identical runs, or is another stage's.
 
     benchmark: Snakemake's file of run time and memory, of a job with `gpus` GPUs. job: a file with the id
     of Slurm's job. tables: those that show the run. figures: (file, folder in the run).
@@ -71,6 +57,33 @@ class Beside:
     tables: Sequence[str] = ()
     figures: Sequence[tuple[str, str]] = ()
     backbone: str | None = None
+
+    def added_to(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """`record` with all of this."""
+        job = {}
+        if self.job is not None and Path(self.job).is_file():
+            job["slurm_job"] = Path(self.job).read_text().strip()
+        return {
+            **record,
+            "metrics": {**record["metrics"], **self._usage()},
+            "provenance": {**record["provenance"], **job},
+            "figures": [(file, at) for file, at in self.figures if Path(file).is_file()],
+            "backbone": self.backbone,
+            "tables": list(self.tables),
+        }
+
+    def _usage(self) -> dict[str, float]:
+        if self.benchmark is None or not Path(self.benchmark).is_file():
+            return {}
+        lines = Path(self.benchmark).read_text(encoding="utf-8").splitlines()
+        row = [{}, *csv.DictReader(lines, delimiter="\t")][-1]
+        columns = {"seconds": "s", "peak_memory_mib": "max_rss", "cpu_hours": "cpu_time", "gpu_hours": "s"}
+        usage = {}
+        for name, column in columns.items():
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # no such column, `-` or `NA`
+                value = float(row[column]) * (self.gpus if name == "gpu_hours" else 1)
+                usage[f"usage/{name}"] = value / 3600 if name.endswith("hours") else value
+        return usage
 
 
 def experiment_name(preset: str, experiment: str) -> str:
@@ -85,151 +98,81 @@ def sync(
     preset: str,
     tracking_uri: str | None = None,
     names: Names | None = None,
-    beside: Mapping[str, Beside] | None = None,
-    progress: bool = True,
-) -> Synced:
+    attachments: Mapping[str, Attachments] | None = None,
+) -> tuple[Counter[str], dict[str, str]]:
     """Brings an MLflow store up to date with run records; twice adds nothing.
 
-    records: record files in the order in which they shall appear, tables last.
-    folder: where `mlflow.db`, the artefacts and the lock lie; used only without a tracking server.
-    tracking_uri: a server to use instead of `folder/mlflow.db` (MLFLOW_TRACKING_URI).
-    names: what the keys of data sets and pre-trainings in the records are called in params.
-    beside: record -> what else belongs to its run.
+    records: record files in the order in which they shall appear. folder: of the lock and, without
+    `tracking_uri` (a server's), of `mlflow.db` and artefacts. names: what the keys of data sets and
+    pre-trainings are called in params. attachments: record file -> what else belongs to its run.
+    Returns how many runs were `created`, `replaced` and `unchanged`, and how many addresses of a store that
+    lay elsewhere were `moved`; and the id of each experiment. Raises ConnectionError for a silent server.
 
-    A run is found by the tag `spd.run_key`; the tag `spd.content` holds a hash of record, history and
-    artefacts and is written last. Equal: left alone. Different or missing: the run is deleted (in
-    MLflow's sense: it can be restored) and written anew, because params are immutable and metrics
-    would append to the old ones. A run that a training wrote live is completed, if its points are those of
-    the history. Two syncs at once take turns by a file lock; two that share a server, but no folder, may both
-    write a run, of which the one that ends later leaves one.
-
-    Raises ConnectionError for a server that does not answer.
+    The tag `spd.content` of a run is a hash of record, history and artefacts. Equal: left alone. Different
+    or missing: the run is deleted (in MLflow's sense: it can be restored) and written again, because params
+    are immutable and metrics would append to the old ones. A run that a training wrote live is completed, if
+    its points are those of the history. One sync at a time writes; a second in the folder says that it waits.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    records = [Path(path) for path in records]
-    with _locked(folder / "sync.lock"):
-        moved = 0 if tracking_uri else relocate(folder)
-        client = connect(tracking_uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
-        if tracking_uri:
-            require_answer(client, tracking_uri)
-        artifacts = None if tracking_uri else (folder / ARTIFACTS).resolve()
-        done = _sync(client, records, preset, artifacts, names or Names(), beside or {}, progress)
-        return replace(done, moved=moved)
-
-
-def _sync(
-    client: Any,
-    records: Sequence[Path],
-    preset: str,
-    artifacts: Path | None,
-    names: Names,
-    beside: Mapping[str, Beside],
-    progress: bool,
-) -> Synced:
-    from mlflow.entities import Metric
-    from mlflow.exceptions import MlflowException
     from tqdm import tqdm
 
-    created = replaced = unchanged = completed = 0
+    folder, names, attachments = Path(folder), names or Names(), attachments or {}
+    artifacts = None if tracking_uri else (folder / ARTIFACTS).resolve()
+    count: Counter[str] = Counter()
     experiments: dict[str, str] = {}
-    params: dict[str, set[str]] = {}  # what all runs of an experiment have
-    runs: dict[str, dict[str, Any]] = {}
-    for path in tqdm(records, desc="MLflow", unit="run", disable=not progress):
-        record = read_json(path)
-        record["params"] = names.in_params(record["params"])
-        _take(record, beside.get(str(path), Beside()))
-        name = experiment_name(preset, record["experiment"])
-        params[name] = params.get(name, set(record["params"])) & set(record["params"])
-        if name not in experiments:
-            experiments[name] = experiment(client, name, artifacts)
-            runs[name] = _runs(client, experiments[name], shared=artifacts is None)
-        content = _content(record)
-        existing = runs[name].get(record["key"])
-        if existing is not None and existing.data.tags.get(CONTENT) == content:
-            unchanged += 1
-            continue
-        timestamp = int(path.stat().st_mtime * 1000)
-        points = [Metric(key, value, timestamp, step) for key, value, step in _points(record)]
-        missing = None if existing is None else _missing(client, existing, points)
-        if missing is not None:
-            run_id = existing.info.run_id
-            _fill(client, run_id, record, missing)
-            completed, created = completed + 1, created + 1
+    runs: dict[str, dict[str, list[Any]]] = {}  # experiment -> key -> active runs, the newest first
+    with only_one(folder / "sync.lock", print):
+        if tracking_uri:
+            require_answer(tracking_uri)
         else:
-            if existing is not None:
-                with contextlib.suppress(MlflowException):  # another sync was first
-                    client.delete_run(existing.info.run_id)
-            replaced, created = replaced + (existing is not None), created + (existing is None)
-            run_id = begin(client, experiments[name], record["key"], record["name"], timestamp)
-            _fill(client, run_id, record, points)
-        if record["backbone"] is not None:
-            _register(client, f"{name}, {record['name']}", run_id, record, upload=artifacts is None)
-        _insist(client.set_tag, run_id, CONTENT, content)
-        _insist(client.set_terminated, run_id, "FINISHED", end_time=timestamp)
-    if created or replaced:
-        for identifier in experiments.values():  # of runs that another sync wrote meanwhile, one is left
-            _runs(client, identifier, shared=artifacts is None)
-    for name, identifier in experiments.items():
-        kind = name.removeprefix(experiment_name(preset, ""))
-        tracking_view.present(client, identifier, kind, params[name])
-    views = {name: tracking_view.address(at, params[name]) for name, at in experiments.items()}
-    return Synced(created, replaced, unchanged, completed, experiments=experiments, views=views)
+            count["moved"] = relocate(folder)
+        client = connect(tracking_uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
+        for path in tqdm(list(records), desc="MLflow", unit="run"):
+            record = attachments.get(str(path), Attachments()).added_to(read_json(path))
+            record["params"] = names.in_params(record["params"])
+            record |= {"timestamp": int(Path(path).stat().st_mtime * 1000), "upload": artifacts is None}
+            name = experiment_name(preset, record["experiment"])
+            if name not in experiments:
+                experiments[name] = experiment(client, name, artifacts)
+                runs[name] = defaultdict(list)
+                for run in client.search_runs([experiments[name]], max_results=50_000):  # MLflow's limit
+                    runs[name][run.data.tags.get(KEY)].append(run)
+            count[_write(client, name, experiments[name], runs[name][record["key"]], record)] += 1
+    return count, experiments
 
 
-def _insist(call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
-    """Calls, and once more where the database refused: of two syncs that write the same row at once it
-    refuses one, which then finds the row there. The same points of the same time are no second points."""
-    from mlflow.exceptions import MlflowException
+def _write(client: Any, name: str, experiment_id: str, runs: Sequence[Any], record: dict[str, Any]) -> str:
+    """Leaves one run of a record; `created`, `replaced` or `unchanged`. runs: those with its key."""
+    from mlflow.entities import Metric
 
-    try:
-        call(*arguments, **named)
-    except MlflowException:
-        time.sleep(0.5)
-        call(*arguments, **named)
+    timestamp, upload = record.pop("timestamp"), record.pop("upload")
+    content = _content(record)
+    points = [(key, float(value), 0) for key, value in sorted(record["metrics"].items())]
+    points += history_points(record["history"]) if record["history"] is not None else []
+    run_id, missing, done = None, points, "created"
+    for run in runs:
+        if run_id is None and run.data.tags.get(CONTENT) == content:
+            run_id, done = run.info.run_id, "unchanged"
+        elif run_id is None and (lacking := _missing(client, run, points)) is not None:
+            run_id, missing = run.info.run_id, lacking
+        else:
+            client.delete_run(run.info.run_id)
+            done = "replaced" if done == "created" else done
+    if done == "unchanged":
+        return done
+    if run_id is None:
+        run_id = begin(client, experiment_id, record["key"], record["name"], timestamp)
+    _fill(client, run_id, record, [Metric(key, value, timestamp, step) for key, value, step in missing])
+    if record["backbone"] is not None:
+        _register(client, f"{name}, {record['name']}", run_id, record, upload)
+    client.set_tag(run_id, CONTENT, content)
+    client.set_terminated(run_id, "FINISHED", end_time=timestamp)
+    return done
 
 
 def begin(client: Any, experiment_id: str, key: str, name: str, start: int, live: bool = False) -> str:
     """Id of a new run; start in milliseconds since 1970."""
-    tags = {KEY: key, "mlflow.source.type": "JOB", "mlflow.user": "spd", WRITING: str(int(time.time()))}
-    run = client.create_run(
-        experiment_id, start_time=start, run_name=name, tags={**tags, **({LIVE: "yes"} if live else {})}
-    )
-    return run.info.run_id
-
-
-def _take(record: dict[str, Any], beside: Beside) -> None:
-    """Adds to a record what lies beside it."""
-    record["metrics"] = {**record["metrics"], **_measured(beside)}
-    record["figures"] = [(file, at) for file, at in beside.figures if Path(file).is_file()]
-    record["backbone"] = beside.backbone
-    record["tables"] = list(beside.tables)
-    if beside.job is not None and Path(beside.job).is_file():
-        record["provenance"] = {**record["provenance"], "slurm_job": Path(beside.job).read_text().strip()}
-
-
-def _measured(beside: Beside) -> dict[str, float]:
-    """Run time, memory and hours from Snakemake's benchmark file, whose columns may hold `-` or `NA`."""
-    if beside.benchmark is None or not Path(beside.benchmark).is_file():
-        return {}
-    with Path(beside.benchmark).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    row = rows[-1] if rows else {}
-
-    def number(column: str) -> float | None:
-        try:
-            return float(row.get(column) or "-")
-        except ValueError:
-            return None
-
-    seconds, cpu = number("s"), number("cpu_time")
-    found = {
-        "usage/seconds": seconds,
-        "usage/peak_memory_mib": number("max_rss"),
-        "usage/cpu_hours": None if cpu is None else cpu / 3600,
-        "usage/gpu_hours": None if seconds is None else seconds * beside.gpus / 3600,
-    }
-    return {name: value for name, value in found.items() if value is not None}
+    tags = {KEY: key, "mlflow.source.type": "JOB", "mlflow.user": "spd", **({LIVE: "yes"} if live else {})}
+    return client.create_run(experiment_id, start_time=start, run_name=name, tags=tags).info.run_id
 
 
 def _fill(client: Any, run_id: str, record: dict[str, Any], points: Sequence[Any]) -> None:
@@ -240,83 +183,64 @@ def _fill(client: Any, run_id: str, record: dict[str, Any], points: Sequence[Any
     if record["provenance"].get("commit"):
         tags.append(RunTag("mlflow.source.git.commit", record["provenance"]["commit"]))
     if record["tables"]:
-        shown = ", ".join(record["tables"])
-        tags.append(RunTag("spd.tables", _short(shown)))
-        tags.append(RunTag("mlflow.note.content", f"Shown in the tables {_short(shown)}."))
-    # One call takes 1,000 items in all.
-    room = BATCH - len(params[:100]) - len(tags[:100])
-    _insist(client.log_batch, run_id, metrics=points[:room], params=params[:100], tags=tags[:100])
-    for start in range(room, len(points), BATCH):
-        _insist(client.log_batch, run_id, metrics=points[start : start + BATCH])
-    for artifact in record["artifacts"]:
-        client.log_artifact(run_id, artifact)
-    for file, folder in record["figures"]:
+        shown = _short(", ".join(record["tables"]))
+        tags.append(RunTag("spd.tables", shown))
+        tags.append(RunTag("mlflow.note.content", f"Shown in the tables {shown}."))
+    for start in range(0, max(1, len(points)), BATCH):
+        metrics = points[start : start + BATCH]
+        client.log_batch(run_id, metrics=metrics, params=params[:100], tags=tags[:100])
+    for file, folder in [*((artifact, "") for artifact in record["artifacts"]), *record["figures"]]:
         client.log_artifact(run_id, file, folder or None)
 
 
-def _missing(client: Any, run: Any, points: Sequence[Any]) -> list[Any] | None:
+def _missing(client: Any, run: Any, points: Sequence[Point]) -> list[Point] | None:
     """The points that a run written live still lacks; None where it has others, or is no such run."""
     if LIVE not in run.data.tags or CONTENT in run.data.tags:
         return None
-    wanted = {(point.key, point.step): point.value for point in points}
-    # What only a history in the making has (speed) stays in the run, and the record knows nothing of it.
-    passing = {f"train/{name}" for name in PASSING}
-    found = [point for point in logged(client, run) if point[0] not in passing]
-    if len(found) != len(set(found)) or any(wanted.get((k, step)) != v for k, step, v in found):
+    wanted = {(key, step): value for key, value, step in points}
+    there = logged(client, run)
+    # What only a history in the making has (speed) stays in the run; the record knows nothing of it.
+    if any(wanted.get((key, step), value) != value for key, value, step in there):
         return None
-    there = {(key, step) for key, step, _ in found}
-    return [point for point in points if (point.key, point.step) not in there]
+    return [point for point in points if point not in there]
 
 
-def logged(client: Any, run: Any) -> list[tuple[str, int, float]]:
-    """(name, step, value) of every point of a run."""
+def logged(client: Any, run: Any) -> set[Point]:
+    """Every point of a run."""
     history = [point for key in run.data.metrics for point in client.get_metric_history(run.info.run_id, key)]
-    return [(point.key, point.step, point.value) for point in history]
+    return {(point.key, point.value, point.step) for point in history}
 
 
-def _register(client: Any, model: str, run_id: str, record: dict[str, Any], *, upload: bool) -> None:
+def _register(client: Any, model: str, run_id: str, record: dict[str, Any], upload: bool) -> None:
     """One version of a model for each backbone file, by its hash; a local store points at the file itself."""
     from mlflow.exceptions import MlflowException
 
-    model = model.replace("/", "-").replace(":", "")
+    model, file = model.replace("/", "-").replace(":", ""), Path(record["backbone"])
     with contextlib.suppress(MlflowException):  # it is there
         client.create_registered_model(model)
-    source = Path(record["backbone"]).resolve().as_uri()
+    for version in client.search_model_versions(f"name = '{model}'"):
+        if version.tags.get("spd.checkpoint") == record["provenance"]["checkpoint"]:
+            client.delete_model_version(model, version.version)
+    source = file.resolve().as_uri()
     if upload:
-        client.log_artifact(run_id, record["backbone"], "backbone")
-        source = f"{client.get_run(run_id).info.artifact_uri}/backbone/{Path(record['backbone']).name}"
+        client.log_artifact(run_id, str(file), "backbone")
+        source = f"{client.get_run(run_id).info.artifact_uri}/backbone/{file.name}"
     about = {**record["provenance"], **record["params"], "run_key": record["key"]}
     tags = {f"spd.{key}": _short(value)[:5000] for key, value in about.items() if value is not None}
     client.create_model_version(model, source, run_id, tags=tags)
-    same = [
-        version
-        for version in client.search_model_versions(f"name = '{model}'")
-        if version.tags.get("spd.checkpoint") == record["provenance"]["checkpoint"]
-    ]
-    for version in sorted(same, key=lambda version: int(version.version))[:-1]:
-        with contextlib.suppress(MlflowException):  # another sync was first
-            client.delete_model_version(model, version.version)
 
 
-def _points(record: dict[str, Any]) -> Iterator[tuple[str, float, int]]:
-    for key, value in sorted(record["metrics"].items()):
-        yield key, float(value), 0
-    if record["history"] is not None:
-        yield from history_points(record["history"])
-
-
-def history_points(path: str | Path) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step) of a training's history; a last line that is cut short is left out."""
-    with Path(path).open(encoding="utf-8") as lines:
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                return
-            step = int(entry.pop("step"))
-            for name, value in entry.items():
-                if isinstance(value, int | float):
-                    yield f"train/{name}", float(value), step
+def history_points(path: str | Path) -> Iterator[Point]:
+    """Points of a training's history; a last line that is cut short is left out."""
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            return
+        step = int(entry.pop("step"))
+        for name, value in entry.items():
+            if isinstance(value, int | float):
+                yield f"train/{name}", float(value), step
 
 
 def _content(record: dict[str, Any]) -> str:
@@ -329,117 +253,49 @@ def _content(record: dict[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     # MLflow refuses params over 6,000 and tags over 8,000 characters.
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return text[:6000]
+    return (value if isinstance(value, str) else json.dumps(value, sort_keys=True))[:6000]
 
 
 def experiment(client: Any, name: str, artifacts: Path | None = None) -> str:
     """Gets or creates by id: `mlflow.set_experiment` files a loser of the race under Default, silently."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            location = None if artifacts is None else artifacts.as_uri()
-            return client.create_experiment(name, artifact_location=location)
-        except MlflowException:
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return found.experiment_id
+    there = client.get_experiment_by_name(name)
+    if there is None:
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # without it MLflow guesses, and asks
+        if note := next((NOTES[ending] for ending in NOTES if name.endswith(ending)), None):
+            tags["mlflow.note.content"] = note
+        location = None if artifacts is None else artifacts.as_uri()
+        with contextlib.suppress(MlflowException):  # another training was first
+            return client.create_experiment(name, artifact_location=location, tags=tags)
+        there = client.get_experiment_by_name(name)
+    if there.lifecycle_stage == "deleted":
+        client.restore_experiment(there.experiment_id)
+    return there.experiment_id
 
 
-def _runs(client: Any, experiment_id: str, shared: bool) -> dict[str, Any]:
-    """Active runs by key. Of several (two syncs without a common folder, an interrupted one) a complete one
-    is kept, the newest if there are more, and the others are deleted.
-
-    shared: another sync may be writing now; what it has begun lately is not looked at.
-    """
-    from mlflow.exceptions import MlflowException
-
-    found: dict[str, list[Any]] = {}
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], max_results=1000, page_token=token)
-        for run in page:
-            tags = run.data.tags
-            began = float(tags.get(WRITING, 0))
-            lately = time.time() - began < ABANDONED
-            if KEY in tags and not (shared and lately and not _usable(run)):
-                found.setdefault(tags[KEY], []).append(run)
-        token = page.token
-        if not token:
-            break
-    kept = {}
-    for key, runs in found.items():
-        # The id decides between equals, so that two syncs keep the same one.
-        kept[key], *others = sorted(
-            runs,
-            key=lambda run: (_usable(run), run.info.start_time, run.info.run_id),
-            reverse=True,
-        )
-        for run in others:
-            with contextlib.suppress(MlflowException):  # the other sync was first
-                client.delete_run(run.info.run_id)
-    return kept
-
-
-def _usable(run: Any) -> bool:
-    """Whether a run is complete, or a training writes it: such a one is newer than that of the former."""
-    return CONTENT in run.data.tags or LIVE in run.data.tags
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def require_answer(client: Any, uri: str) -> None:
-    """Asks a tracking server (http or https) once, for at most `PATIENCE` seconds without a byte.
-
-    Any answer will do, a refusal too: whoever goes on hears it. Raises ConnectionError with the way out.
-    """
-    from mlflow.exceptions import MlflowException
-    from requests import exceptions
-
-    if not uri.startswith(("http://", "https://")):
-        return
-    # mlflow reads these at each request
-    once = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
-    before = {name: os.environ.get(name) for name in once}
-    os.environ |= once
+def require_answer(uri: str) -> None:
+    """Asks a tracking server once, for at most `PATIENCE` seconds without a byte. Any answer will do, a
+    refusal too. Raises ConnectionError with the way out."""
     try:
-        client.search_experiments(max_results=1)
-    except MlflowException as error:
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, exceptions.ConnectionError | exceptions.Timeout):
-            reason = redact(" ".join(str(cause).split()))[:200]
-            raise ConnectionError(
-                f"MLflow's server at {redact(uri)} does not answer ({reason}). Nothing is lost: results and "
-                "run records are on the disk. Start the server or mend MLFLOW_TRACKING_URI and ask for the "
-                "target mlflow_sync again; without that variable a local store is filled"
-            ) from None
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        requests.get(uri, timeout=PATIENCE, stream=True, allow_redirects=False).close()
+    except requests.RequestException as error:
+        unreachable = isinstance(error, requests.ConnectionError | requests.Timeout)
+        if not unreachable or isinstance(error, requests.exceptions.SSLError):
+            return  # not an address of a server, or one with a certificate of its own: mlflow knows
+        reason = redact(" ".join(str(error).split()))[:200]
+        raise ConnectionError(
+            f"MLflow's server at {redact(uri)} does not answer ({reason}). Nothing is lost: results and "
+            "run records are on the disk. Start the server or mend MLFLOW_TRACKING_URI and ask for the "
+            "target mlflow_sync again; without that variable a local store is filled"
+        ) from None
 
 
 def connect(uri: str) -> Any:
-    # Before the import: mlflow reads these once. A benchmark has no business phoning home.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from mlflow import MlflowClient
+    """MLflow's client of a store, which does not phone home, nor print two lines a run."""
+    quiet = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT")
+    for variable, value in [*((name, "true") for name in quiet), ("MLFLOW_LOGGING_LEVEL", "WARNING")]:
+        os.environ.setdefault(variable, value)  # mlflow reads them when it is imported
+    from mlflow import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        return MlflowClient(tracking_uri=uri)
+    return MlflowClient(tracking_uri=uri)

@@ -6,7 +6,6 @@ mlflow nor waits for the server, and a server that fails costs points, never the
 """
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -32,7 +31,7 @@ from workflow_scripts.common.tracking import (
 )
 
 SECONDS = 5  # between two looks at the history
-GRACE = 30  # seconds for the last points when the training has ended
+GRACE = 30  # seconds for the last points when the training has ended; then the process ends itself
 
 
 @contextlib.contextmanager
@@ -45,79 +44,71 @@ def live(uri: str | None, history: str | Path, *, experiment: str, key: str, nam
     if uri is None or not uri.startswith(("http://", "https://")):
         yield
         return
-    about = {"history": str(history), "experiment": experiment, "key": key, "name": name}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "workflow_scripts.common.tracking_live", json.dumps(about)],
-        stdin=subprocess.PIPE,
-        # The address may hold a password: not on the command line.
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "CUDA_VISIBLE_DEVICES": ""},
-    )
-    try:
+    environment = {
+        "MLFLOW_TRACKING_URI": uri,  # it may hold a password: not on the command line
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # mlflow's own retries take minutes
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE),
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "workflow_scripts.common.tracking_live",
+        str(history),
+        experiment,
+        key,
+        name,
+    ]
+    # At its end it closes the other's input, which tells it to end, and waits.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | environment):
         yield
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 class Follower:
     """Logs each point of a history once, whatever was logged before and however often it is asked."""
 
-    def __init__(self, uri: str, history: str | Path, *, experiment: str, key: str, name: str):
+    def __init__(self, uri: str, history: str | Path, experiment: str, key: str, name: str):
         self.uri, self.history = uri, Path(history)
         self.experiment, self.key, self.name = experiment, key, name
-        self.client: Any = None
-        self.run_id = ""
+        self.run_id: str | None = None
         self.sent: set[tuple[str, int]] = set()
 
     def send(self) -> int:
-        """Number of points logged now. Raises what mlflow raises; the next call then asks the server again
-        what it has."""
+        """Number of points logged now. Raises what mlflow raises; the next call then asks the server what it
+        has."""
         if not self.history.exists():
             return 0
         from mlflow.entities import Metric
 
-        if self.client is None:
-            self._open()
-        now = int(time.time() * 1000)
-        points = [(key, value, step) for key, value, step in history_points(self.history)]
-        new = [Metric(key, value, now, step) for key, value, step in points if (key, step) not in self.sent]
-        try:
-            for start in range(0, len(new), BATCH):
-                self.client.log_batch(self.run_id, metrics=new[start : start + BATCH])
-        except BaseException:
-            self.client = None
-            raise
+        client, now = connect(self.uri), int(time.time() * 1000)
+        run_id, self.run_id = self.run_id or self._open(client, now), None
+        points = [Metric(key, value, now, step) for key, value, step in history_points(self.history)]
+        new = [point for point in points if (point.key, point.step) not in self.sent]
+        for start in range(0, len(new), BATCH):
+            client.log_batch(run_id, metrics=new[start : start + BATCH])
         self.sent |= {(point.key, point.step) for point in new}
+        self.run_id = run_id
         return len(new)
 
-    def _open(self) -> None:
-        client = connect(self.uri)
+    def _open(self, client: Any, now: int) -> str:
         at = experiment(client, self.experiment)
-        found = client.search_runs([at], f"tags.`{KEY}` = '{self.key}'", order_by=["start_time DESC"])
-        unfinished = [run for run in found if LIVE in run.data.tags and CONTENT not in run.data.tags]
-        if unfinished:  # continued after a preemption
-            self.run_id = unfinished[0].info.run_id
-            self.sent = {(key, step) for key, step, _ in logged(client, unfinished[0])}
-        else:
-            self.run_id = begin(client, at, self.key, self.name, int(time.time() * 1000), live=True)
-            self.sent = set()
-        self.client = client
+        for run in client.search_runs([at], f"tags.`{KEY}` = '{self.key}'"):
+            if LIVE in run.data.tags and CONTENT not in run.data.tags:  # continued after a preemption
+                self.sent = {(key, step) for key, _, step in logged(client, run)}
+                return run.info.run_id
+        self.sent = set()
+        return begin(client, at, self.key, self.name, now, live=True)
 
 
-def _main(about: dict[str, str]) -> None:
+def _main(about: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the training decides when to end
-    # mlflow waits for minutes by default; the next look is in seconds.
-    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
-    follower = Follower(os.environ["MLFLOW_TRACKING_URI"], **about)
-    silent = False
-    ended = False
+    follower = Follower(os.environ["MLFLOW_TRACKING_URI"], *about)
+    ended = silent = False
     while not ended:
-        ended = bool(select.select([sys.stdin], [], [], SECONDS)[0])  # readable: the training closed it
+        if ended := bool(select.select([sys.stdin], [], [], SECONDS)[0]):  # readable: the training closed it
+            signal.alarm(GRACE)
         try:
             follower.send()
         except Exception as error:
@@ -128,4 +119,4 @@ def _main(about: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    _main(json.loads(sys.argv[1]))
+    _main(sys.argv[1:])

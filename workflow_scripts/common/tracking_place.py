@@ -11,52 +11,36 @@ import sqlite3
 import sys
 from pathlib import Path
 
-ADDRESSES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
-"""(table, column) of MLflow's schema that hold them."""
 ARTIFACTS = "artifacts"
+ADDRESSES = {  # column -> table of MLflow's schema that has it
+    "artifact_location": "experiments",
+    "artifact_uri": "runs",
+    "source": "model_versions",
+    "storage_location": "model_versions",
+}
 
 
 def relocate(folder: str | Path) -> int:
-    """Rewrites, in one transaction, what points to where the store in `folder` lay before; the number of
-    addresses rewritten.
+    """Rewrites, in one transaction, what points to where the results with this store lay; returns how many.
 
     folder: with `mlflow.db` and `artifacts`, in the folder of the preset's results, where the models lie.
     Where either is missing nothing is done: addresses of artefacts that stayed behind are right.
     """
-    folder = Path(folder).resolve()
-    database, artifacts = folder / "mlflow.db", folder / ARTIFACTS
-    if not database.is_file() or not artifacts.is_dir():
+    folder, rewritten = Path(folder).resolve(), 0
+    if not (folder / "mlflow.db").is_file() or not (folder / ARTIFACTS).is_dir():
         return 0
-    rewritten = 0
-    with contextlib.closing(sqlite3.connect(database, timeout=60)) as store, store:
-        columns = [
-            (table, column)
-            for table, column in ADDRESSES
-            if column in [row[1] for row in store.execute(f"PRAGMA table_info({table})")]
-        ]
-        if ("experiments", "artifact_location") not in columns:
-            return 0
-        query = "SELECT DISTINCT artifact_location FROM experiments WHERE name LIKE 'SPD %'"
-        for (location,) in store.execute(query).fetchall():
-            place, _, name = (location or "").rpartition("/")
-            if location == artifacts.as_uri() or name != ARTIFACTS:
-                continue
-            before, now = place, folder.as_uri()
-            if before.rpartition("/")[2] == now.rpartition("/")[2]:  # then the results moved, models and all
-                before, now = before.rpartition("/")[0], now.rpartition("/")[0]
-            for table, column in columns:
-                done = store.execute(
-                    f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
-                    f"WHERE substr({column}, 1, length(:before) + 1) = :before || '/' "
-                    f"AND substr({column}, 1, length(:now) + 1) <> :now || '/'",
-                    {"before": before, "now": now},
-                )
-                rewritten += done.rowcount
+    now, end = folder.parent.as_uri() + "/", f"{folder.name}/{ARTIFACTS}"
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db", timeout=60)) as store, store:
+        if not store.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return 0  # killed before MLflow had made its tables
+        locations = store.execute(
+            "SELECT DISTINCT artifact_location FROM experiments WHERE name LIKE 'SPD %'"
+        )
+        olds = {at.removesuffix(end) for (at,) in locations.fetchall() if at.endswith(f"/{end}")}
+        for old in olds - {now}:
+            for column, table in ADDRESSES.items():
+                change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} GLOB ?"
+                rewritten += store.execute(change, [now, len(old) + 1, f"{old}*"]).rowcount
     return rewritten
 
 

@@ -61,54 +61,49 @@ def write_hashes(
     write_json(path, content)
 
 
+class _Now(dict[str, str | None]):
+    """SHA-256 of each file that is asked for, None where there is none."""
+
+    def __missing__(self, name: str) -> str | None:
+        self[name] = file_sha256(name) if Path(name).is_file() else None
+        return self[name]
+
+
 def verify(results: str | os.PathLike[str]) -> tuple[list[Altered], int]:
     """(what was altered, number of files that were hashed). Paths in the lists are relative to the working
     folder. Raises ValueError where there are no lists."""
-    results = Path(results)
+    results, now, altered = Path(results), _Now(), []
     lists = sorted((results / LISTS).rglob("*.json"))
     if not lists:
         raise ValueError(f"{results / LISTS}: no lists of hashes; run the workflow first")
-    hashed: dict[str, str | None] = {}
-
-    def now(name: str) -> str | None:
-        if name not in hashed:
-            hashed[name] = file_sha256(name) if Path(name).is_file() else None
-        return hashed[name]
-
-    found: list[Altered] = []
     listed: set[str] = set()
-    readers: dict[str, dict[str, str]] = {}  # rule and its list -> inputs as they were read
+    inputs: list[tuple[str, str, str]] = []  # (file, its hash, by which rule and list) as they were read
     linked = {path.resolve() for path in (results / "backbones").glob("*/seed*.safetensors")}
     for path in lists:
         try:
             content = read_json(path)
-            rule, outputs, inputs = (content[key] for key in ("rule", "outputs", "inputs"))
+            rule, outputs, read = (content[key] for key in ("rule", "outputs", "inputs"))
         except (ValueError, KeyError, TypeError) as error:
-            found.append(Altered(str(path), f"is no list of hashes any more ({error!r:.100})"))
+            altered.append(Altered(str(path), f"is no list of hashes any more ({error!r:.100})"))
             continue
         listed.update(outputs)
         if rule != "pretrain" or not linked.isdisjoint(Path(name).resolve() for name in outputs):
             # A backbone that is kept and not in use may have been trained on other data than are here now.
-            readers[f"{rule} ({path.relative_to(results / LISTS)})"] = inputs
+            inputs += [(*item, f"{rule} ({path.relative_to(results / LISTS)})") for item in read.items()]
         for name, digest in outputs.items():
-            if now(name) is None:
-                if "features" not in Path(name).parts:  # temporary unless compute.keep_features
-                    found.append(Altered(name, f"is gone; rule {rule} wrote it"))
-            elif now(name) != digest:
-                found.append(
-                    Altered(
-                        name, f"is not what rule {rule} wrote (SHA-256 {now(name)[:12]}, was {digest[:12]})"
-                    )
-                )
-    altered = {one.path for one in found}
-    for reader, inputs in readers.items():
-        for name, digest in inputs.items():
-            if name not in altered and now(name) is not None and now(name) != digest:
-                found.append(Altered(name, f"has changed since {reader} read it (was {digest[:12]})"))
-    found += [Altered(name, "was made by no job") for name in _strangers(results, listed)]
-    found += _downloads(listed, now)
-    found += _provenance(results, now)
-    return found, sum(digest is not None for digest in hashed.values())
+            if now[name] is None and "features" not in Path(name).parts:  # temporary unless keep_features
+                altered.append(Altered(name, f"is gone; rule {rule} wrote it"))
+            elif now[name] not in (digest, None):
+                hashes = f"SHA-256 {now[name][:12]}, was {digest[:12]}"
+                altered.append(Altered(name, f"is not what rule {rule} wrote ({hashes})"))
+    known = {path for path, _ in altered}
+    for name, digest, reader in inputs:
+        if name not in known and now[name] not in (digest, None):
+            altered.append(Altered(name, f"has changed since {reader} read it (was {digest[:12]})"))
+    altered += [Altered(name, "was made by no job") for name in _strangers(results, listed)]
+    altered += _downloads(listed, now)
+    altered += _provenance(results, now)
+    return altered, sum(digest is not None for digest in now.values())
 
 
 def _files(names: Iterable[str]) -> Iterator[str]:
@@ -139,31 +134,34 @@ def _strangers(results: Path, listed: set[str]) -> list[str]:
     ]
 
 
-def _downloads(listed: set[str], now: Any) -> Iterator[Altered]:
+def _downloads(listed: set[str], now: _Now) -> Iterator[Altered]:
     """Archives and weights against the hash that was right when they came; they are outputs of no job. One
     that was deleted since is no matter."""
     for name in sorted(name for name in listed if name.endswith(VERIFIED)):
-        archive, stated = name.removesuffix(VERIFIED), (_read(Path(name)).get("params") or {}).get("sha256")
-        if stated is not None and now(archive) not in (stated, None):
+        archive, stated = (
+            name.removesuffix(VERIFIED),
+            (read_or_empty(Path(name)).get("params") or {}).get("sha256"),
+        )
+        if stated is not None and now[archive] not in (stated, None):
             yield Altered(
-                archive, f"is not what was downloaded (SHA-256 {now(archive)[:12]}, was {stated[:12]})"
+                archive, f"is not what was downloaded (SHA-256 {now[archive][:12]}, was {stated[:12]})"
             )
 
 
-def _provenance(results: Path, now: Any) -> Iterator[Altered]:
+def _provenance(results: Path, now: _Now) -> Iterator[Altered]:
     """What manifests, records and cells say of the files they were made of."""
     sidecars = {}
     for path in sorted((results / "manifests").glob("*/*.csv")):
-        sidecar = _read(path.with_suffix(".json"))
+        sidecar = read_or_empty(path.with_suffix(".json"))
         sidecars[path.parent.name, path.stem] = sidecar
-        if now(path.as_posix()) != sidecar.get("split_hash"):
+        if now[path.as_posix()] != sidecar.get("split_hash"):
             yield Altered(str(path), "its rows are not those its sidecar was written for (split_hash)")
         yield from _data(path, sidecar)
     for path in sorted((results / "records/backbones").glob("*.json")):
         name, _, seed = path.stem.rpartition("-seed")
-        yield from _checkpoint(path, _read(path), results, name, seed, now)
+        yield from _checkpoint(path, read_or_empty(path), results, name, seed, now)
     for path in sorted((results / "cells").rglob("*.json")):
-        cell = _read(path)
+        cell = read_or_empty(path)
         provenance = cell.get("provenance") or {}
         dataset, setup = path.relative_to(results / "cells").parts[:2]
         sidecar = sidecars.get((dataset, setup))
@@ -178,18 +176,18 @@ def _provenance(results: Path, now: Any) -> Iterator[Altered]:
 
 
 def _checkpoint(
-    path: Path, content: dict, results: Path, name: Any, seed: Any, now: Any
+    path: Path, content: dict, results: Path, name: Any, seed: Any, now: _Now
 ) -> Iterator[Altered]:
     backbone = results / f"backbones/{name}/seed{seed}.safetensors"
     stated = (content.get("provenance") or {}).get("checkpoint")
-    if stated is not None and now(backbone.as_posix()) not in (stated, None):
+    if stated is not None and now[backbone.as_posix()] not in (stated, None):
         yield Altered(str(backbone), f"is not the checkpoint of {path} (SHA-256 {stated[:12]})")
 
 
 def _data(path: Path, sidecar: dict) -> Iterator[Altered]:
     """A data set's folder against the fingerprint that its manifest carries."""
     root, stated = Path(sidecar.get("root", "")), sidecar.get("fingerprint")
-    inventory = _read(root / ".unpacked.json")
+    inventory = read_or_empty(root / ".unpacked.json")
     if inventory:
         files = [p for p in root.rglob("*") if p.is_file() and p.name != ".unpacked.json"]
         count, size = len(files), sum(p.stat().st_size for p in files)
@@ -209,7 +207,8 @@ def _data(path: Path, sidecar: dict) -> Iterator[Altered]:
         yield Altered(str(root), f"its images are not those of {path} (paths, sizes or times)")
 
 
-def _read(path: Path) -> dict:
+def read_or_empty(path: Path) -> dict[str, Any]:
+    """A JSON object; {} where the file is not there or holds none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}

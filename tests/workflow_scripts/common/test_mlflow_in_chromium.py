@@ -28,12 +28,12 @@ pytestmark = [
     ),
 ]
 SECONDS = 300
-LABELS = {"simsiam": "SimSiam", "simsiam_spd": "SimSiam", "moco": "MoCo"}
+LABELS = {"moco": "MoCo", "simsiam": "SimSiam", "simsiam_spd": "SimSiam"}
 
 
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory):
-    """A store of six cells of two detectors: (folder, what the sync did)."""
+    """A store of six cells of two detectors: (folder, id of each experiment)."""
     folder = tmp_path_factory.mktemp("mlflow")
     paths = []
     for number, name in enumerate(LABELS):
@@ -50,9 +50,9 @@ def synced(tmp_path_factory):
             )
             paths.append(path)
     rows = {name: {"label": label, "spd": "none", "labels": False} for name, label in LABELS.items()}
-    return folder, tracking.sync(
-        paths, folder, preset="demo", names=Names({"visa": "VisA"}, rows), progress=False
-    )
+    names = Names({"visa": "VisA"}, rows)
+    _, experiments = tracking.sync(paths, folder, preset="demo", names=names)
+    return folder, experiments
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +119,11 @@ def text_with(driver, *words):
 
 
 def test_experiments_are_there_a_chart_shows_and_the_search_finds_runs(chromium, server, synced):
-    _, done = synced
+    _, experiments = synced
     chromium.get(f"{server}/#/experiments")
     text_with(chromium, "SPD demo: PaDiM 1cls", "SPD demo: PatchCore 1cls")
 
-    number = done.experiments["SPD demo: PaDiM 1cls"]
+    number = experiments["SPD demo: PaDiM 1cls"]
     chromium.get(f"{server}/#/experiments/{number}/runs?compareRunsMode=CHART")
     text_with(chromium, "simsiam seed0", "moco seed0", "au_roc")
     drawn = "svg.main-svg"  # plotly's
@@ -136,10 +136,11 @@ def test_experiments_are_there_a_chart_shows_and_the_search_finds_runs(chromium,
     assert "moco seed0" not in text
 
 
-def test_make_ui_opens_charts_of_runs_grouped_by_method(chromium, server, synced):
-    _, done = synced
+def test_make_ui_opens_charts_of_trainings_in_the_order_of_methods(chromium, server, synced):
+    _, experiments = synced
     chromium.get("about:blank")
-    chromium.get(server + done.views["SPD demo: PaDiM 1cls"])
-    text = text_with(chromium, "method: SimSiam", "method: MoCo", "au_roc")
+    chromium.get(f"{server}/#/experiments/{experiments['SPD demo: PaDiM 1cls']}/runs{tracking.CHARTS}")
+    text = text_with(chromium, "simsiam_spd seed0", "moco seed0", "au_roc")
     assert "Playground" not in text  # the left bar is that of trainings
+    assert text.index("moco seed0") < text.index("simsiam seed0")
     WebDriverWait(chromium, SECONDS).until(lambda d: d.find_elements(By.CSS_SELECTOR, "svg.main-svg"))

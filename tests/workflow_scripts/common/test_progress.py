@@ -26,8 +26,7 @@ def simulated(seconds, *, cores, expected=None, seed=0):
         while waiting and len(running) < cores:
             number, (rule, each) = next(iter(waiting.items()))
             del waiting[number]
-            shown.named(number, rule, f"{rule} {number}")
-            shown.started([number])
+            shown.started(number, rule, f"{rule} {number}")
             running[number] = clock.now + each
         number = min(running, key=running.get)
         clock.now = running.pop(number)
@@ -63,10 +62,9 @@ def test_an_attempt_more_starts_its_time_anew():
     clock = Clock()
     shown = Progress({}, clock)
     shown.planned({"train": 2})
-    shown.named(0, "train", "train a")
-    shown.started([0])
+    shown.started(0, "train", "train a")
     clock.now += 50  # fails
-    shown.started([0])
+    shown.started(0, "train", "train a")
     clock.now += 10
     shown.finished(0)
     assert shown.line(1, 2).endswith("1 of 2 steps (50%) done, less than a minute left | train a, 10 s")
@@ -76,12 +74,10 @@ def test_jobs_that_take_longer_than_expected_do_not_use_up_the_time_of_those_tha
     clock = Clock()
     shown = Progress({}, clock)
     shown.planned({"train": 12})
-    for number in range(12):
-        shown.named(number, "train", f"train {number}")
-    shown.started([0])
+    shown.started(0, "train", "train 0")
     clock.now += 10
     shown.finished(0)
-    shown.started([1])
+    shown.started(1, "train", "train 1")
     clock.now += 500  # fifty times as long as the first one
     assert shown.seconds_left() == pytest.approx(10 * 10)
 

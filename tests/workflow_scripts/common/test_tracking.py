@@ -7,13 +7,14 @@ import os
 import shutil
 import socket
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from spd.report.names import Names
-from workflow_scripts.common import records, tracking, tracking_place
+from workflow_scripts.common import locks, records, tracking, tracking_place
 
 
 def write(folder, key, value, **more):
@@ -43,8 +44,9 @@ def runs(store, name):
     return client, client.search_runs([experiment.experiment_id])
 
 
-def sync(store, paths):
-    return tracking.sync(paths, store, preset="tiny", progress=False)
+def sync(store, paths, **more):
+    count, _ = tracking.sync(paths, store, preset="tiny", **more)
+    return {done: number for done, number in count.items() if number}
 
 
 @pytest.fixture
@@ -74,8 +76,6 @@ SAID_WITHIN = 20  # seconds
 @pytest.mark.parametrize("kind", ["closed", "silent"])
 def test_a_server_out_of_reach_is_said_after_one_question(kind, listening, tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "PATIENCE", 1)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
-    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
     port = listening.port
     if kind == "closed":
         with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -86,9 +86,6 @@ def test_a_server_out_of_reach_is_said_after_one_question(kind, listening, tmp_p
         tracking.sync([], tmp_path, preset="tiny", tracking_uri=f"http://me:hidden@127.0.0.1:{port}")
     assert "mlflow_sync again" in str(error.value) and "hidden" not in str(error.value)
     assert len(listening.accepted) == (kind == "silent")
-    # the workflow's own requests are as patient as before
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
-    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
 def test_one_question_is_over_in_time():
@@ -96,22 +93,19 @@ def test_one_question_is_over_in_time():
     assert 2 * tracking.PATIENCE <= SAID_WITHIN
 
 
-@pytest.mark.parametrize("status", [401, 403, 500, 503])
+@pytest.mark.parametrize("status", [401, 503])
 def test_a_server_that_refuses_has_answered(status):
     class Refuses(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_error(status)
-
-        do_POST = do_GET
 
         def log_message(self, *arguments):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
         threading.Thread(target=server.serve_forever).start()
-        uri = f"http://127.0.0.1:{server.server_port}"
         try:
-            tracking.require_answer(tracking.connect(uri), uri)
+            tracking.require_answer(f"http://127.0.0.1:{server.server_port}")
         finally:
             server.shutdown()
 
@@ -120,10 +114,10 @@ def test_twice_adds_nothing_and_a_change_replaces_one(store, tmp_path):
     history = tmp_path / "history.jsonl"
     history.write_text("".join(json.dumps({"step": s, "loss": 1.0 / (s + 1)}) + "\n" for s in range(1200)))
     paths = [write(tmp_path, "a/0", 0.25, history=str(history)), write(tmp_path, "b/0", 0.5)]
-    assert sync(store, paths) == tracking.Synced(2, 0, 0)
-    assert sync(store, paths) == tracking.Synced(0, 0, 2)
+    assert sync(store, paths) == {"created": 2}
+    assert sync(store, paths) == {"unchanged": 2}
     write(tmp_path, "b/0", 0.75)
-    assert sync(store, paths) == tracking.Synced(0, 1, 1)
+    assert sync(store, paths) == {"replaced": 1, "unchanged": 1}
     client, found = runs(store, "pre-training")
     by_key = {run.data.tags[tracking.KEY]: run for run in found}
     assert set(by_key) == {"a/0", "b/0"}
@@ -137,26 +131,41 @@ def test_changed_artefact_and_interrupted_run_are_written_anew(store, tmp_path):
     table = tmp_path / "padim.csv"
     table.write_text("a\n")
     path = write(tmp_path, "t/padim", 0.5, experiment="tables", artifacts=(str(table),))
-    assert sync(store, [path]).created == 1
+    assert sync(store, [path]) == {"created": 1}
     table.write_text("b\n")
-    assert sync(store, [path]).replaced == 1
+    assert sync(store, [path]) == {"replaced": 1}
     client, (run,) = runs(store, "tables")
     assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["padim.csv"]
     client.delete_tag(run.info.run_id, tracking.CONTENT)
-    assert sync(store, [path]).replaced == 1
+    assert sync(store, [path]) == {"replaced": 1}
 
 
-def test_two_syncs_at_once_leave_one_run_each(store, tmp_path):
-    paths = [write(tmp_path, f"race/{i}", i / 8, experiment="race") for i in range(4)]
-    context = multiprocessing.get_context("spawn")
-    jobs = [context.Process(target=sync, args=(store, paths)) for _ in range(2)]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join()
-    assert [job.exitcode for job in jobs] == [0, 0]
-    _, found = runs(store, "race")
-    assert sorted(run.data.tags[tracking.KEY] for run in found) == [f"race/{i}" for i in range(4)]
+def test_a_second_sync_says_that_it_waits_for_the_first(store, tmp_path, capfd):
+    path = write(tmp_path, "race/0", 0.5, experiment="race")
+    held = locks.acquire(store / "sync.lock")
+    second = multiprocessing.get_context("spawn").Process(target=sync, args=(store, [path]))
+    second.start()
+    said = ""
+    while "waits for" not in said:
+        assert second.is_alive()
+        said += capfd.readouterr().out
+        time.sleep(0.1)
+    assert f"waits for process {os.getpid()} on" in said
+    held.close()
+    second.join()
+    assert second.exitcode == 0
+    assert sync(store, [path]) == {"unchanged": 1}
+
+
+def test_of_several_runs_of_a_record_one_is_left(store, tmp_path):
+    """Two projects that fill one server may write the same run; the next sync tidies up."""
+    path = write(tmp_path, "twice/0", 0.5, experiment="twice")
+    sync(store, [path])
+    client, (run,) = runs(store, "twice")
+    again = tracking.begin(client, run.info.experiment_id, "twice/0", "twice/0", 0)
+    client.set_tag(again, tracking.CONTENT, run.data.tags[tracking.CONTENT])
+    assert sync(store, [path]) == {"unchanged": 1}
+    assert len(runs(store, "twice")[1]) == 1
 
 
 def test_names_are_put_in_and_another_name_replaces_the_run(store, tmp_path):
@@ -173,11 +182,11 @@ def test_names_are_put_in_and_another_name_replaces_the_run(store, tmp_path):
 
     def synced(label):
         names = Names({"visa": "VisA"}, {"moco": {"label": label, "spd": "none", "labels": False}})
-        return tracking.sync([path], store, preset="tiny", names=names, progress=False)
+        return sync(store, [path], names=names)
 
-    assert synced("MoCo").created == 1
-    assert synced("MoCo").unchanged == 1
-    assert synced("MoCo, ours").replaced == 1
+    assert synced("MoCo") == {"created": 1}
+    assert synced("MoCo") == {"unchanged": 1}
+    assert synced("MoCo, ours") == {"replaced": 1}
     _, (run,) = runs(store, "named")
     assert run.data.params == {
         "pretraining": "moco",
@@ -194,19 +203,15 @@ def test_a_run_shows_what_its_job_cost_and_which_tables_show_it(store, tmp_path)
     (tmp_path / "b.tsv").write_text(head + "1800\t0:30:00\t2048.5\t1\t1\t1\t-\tNA\t1\t7200\n")
     (tmp_path / "job.slurm").write_text("4711\n")
     (tmp_path / "map.png").write_bytes(b"png")
-    beside = tracking.Beside(
+    attached = tracking.Attachments(
         benchmark=str(tmp_path / "b.tsv"),
         gpus=4,
         job=str(tmp_path / "job.slurm"),
         tables=["padim_1class", "ablation"],
         figures=[(str(tmp_path / "map.png"), "heat maps/gear"), (str(tmp_path / "absent.png"), "")],
     )
-
-    def synced():
-        return tracking.sync([path], store, preset="tiny", beside={str(path): beside}, progress=False)
-
-    assert synced().created == 1
-    assert synced().unchanged == 1
+    assert sync(store, [path], attachments={str(path): attached}) == {"created": 1}
+    assert sync(store, [path], attachments={str(path): attached}) == {"unchanged": 1}
     client, (run,) = runs(store, "cost")
     expected = {"seconds": 1800, "peak_memory_mib": 2048.5, "cpu_hours": 2, "gpu_hours": 2}
     expected = {f"usage/{name}": value for name, value in expected.items()}
@@ -227,8 +232,8 @@ def test_a_backbone_is_a_model_with_its_provenance_one_version_a_file(store, tmp
             path, backbone, pretraining="moco", seed=0, params={"eta": 0.1}, provenance={"code": "c"}
         )
         names = Names({}, {"moco": {"label": label, "spd": "spd", "labels": False}})
-        beside = {str(path): tracking.Beside(backbone=str(backbone))}
-        tracking.sync([path], store, preset="tiny", names=names, beside=beside, progress=False)
+        attached = tracking.Attachments(backbone=str(backbone))
+        sync(store, [path], names=names, attachments={str(path): attached})
 
     for content, label in ((b"1", "MoCo"), (b"1", "MoCo v2"), (b"2", "MoCo v2")):
         synced(content, label)
@@ -243,55 +248,15 @@ def test_a_backbone_is_a_model_with_its_provenance_one_version_a_file(store, tmp
     assert newest.source == backbone.as_uri()
 
 
-def test_an_experiment_says_what_its_runs_are_and_has_a_grouped_view(store, tmp_path):
-    cells, path = "PaDiM 1cls", tmp_path / "cell.json"
-    about = {"key": "cell/x", "experiment": cells, "name": "x", "params": {"pretraining": "simsiam"}}
-    records.write_record(path, **about, metrics={}, provenance={})
-    names = Names({}, {"simsiam": {"label": "SimSiam", "spd": "none", "labels": False}})
-
-    def synced(path):
-        return tracking.sync([path], store, preset="tiny", names=names, progress=False)
-
-    done = synced(path)
-    client, _ = runs(store, cells)
-    number = done.experiments[f"SPD tiny: {cells}"]
-    tags = client.get_experiment(number).tags
-    keys = json.loads(tags["mlflow.sharedViewState.spd"])["groupBy"]["groupByKeys"]
-    assert [key["groupByData"] for key in keys] == ["method", "spd"]
-    query = "workflowType=machine_learning&compareRunsMode=CHART&viewStateShareKey=spd"
-    address = f"/#/experiments/{number}/runs?{query}"
-    assert done.views[f"SPD tiny: {cells}"] == address
-    assert "cell of the tables" in tags["mlflow.note.content"]
-
+def test_an_experiment_says_what_its_runs_are(store, tmp_path):
+    path = write(tmp_path, "cell/x", 0.5, experiment="PaDiM 1cls")
+    sync(store, [path])
+    client, (run,) = runs(store, "PaDiM 1cls")
+    number = run.info.experiment_id
+    assert "cell of the tables" in client.get_experiment(number).tags["mlflow.note.content"]
     client.set_experiment_tag(number, "mlflow.note.content", "Mine.")
-    synced(path)
+    sync(store, [path])
     assert client.get_experiment(number).tags["mlflow.note.content"] == "Mine."
-
-    plain = synced(write(tmp_path, "t/0", 0.5, experiment="others"))  # without the param `spd`
-    assert plain.views["SPD tiny: others"].endswith("&compareRunsMode=CHART")
-
-
-def test_syncs_that_share_a_store_but_no_folder_leave_one_run_each(store, tmp_path):
-    uri = f"sqlite:///{store / 'mlflow.db'}"
-    paths = [write(tmp_path, f"apart/{i}", i / 8, experiment="apart") for i in range(3)]
-    sync(store, [write(tmp_path, "first", 0, experiment="first")])  # the schema is there
-    context = multiprocessing.get_context("spawn")
-    jobs = [
-        context.Process(
-            target=tracking.sync,
-            args=(paths, tmp_path / str(i)),
-            kwargs={"preset": "tiny", "tracking_uri": uri, "progress": False},
-        )
-        for i in range(2)
-    ]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join()
-    assert [job.exitcode for job in jobs] == [0, 0]
-    _, found = runs(store, "apart")
-    assert sorted(run.data.tags[tracking.KEY] for run in found) == [f"apart/{i}" for i in range(3)]
-    assert all(tracking.CONTENT in run.data.tags for run in found)
 
 
 def test_a_store_that_was_moved_finds_its_artefacts_and_models_again(store, tmp_path):
@@ -305,19 +270,17 @@ def test_a_store_that_was_moved_finds_its_artefacts_and_models_again(store, tmp_
     records.write_backbone_record(
         backbone, home / "backbone.safetensors", pretraining="moved", seed=0, params={}, provenance={}
     )
-    beside = {str(backbone): tracking.Beside(backbone=str(home / "backbone.safetensors"))}
+    attached = {str(backbone): tracking.Attachments(backbone=str(home / "backbone.safetensors"))}
     shutil.copytree(store, home / "mlflow")
 
     def synced(folder):
-        paths = [table, backbone]
-        return tracking.sync(paths, folder / "mlflow", preset="tiny", beside=beside, progress=False)
+        return sync(folder / "mlflow", [table, backbone], attachments=attached)
 
-    assert synced(home).created == 2
+    assert synced(home)["created"] == 2
     shutil.move(shutil.copytree(home, tmp_path / "copy"), away)
     shutil.rmtree(home / "mlflow")  # what a copy shows must be its own
-    done = synced(away)
-    assert (done.created, done.replaced, done.unchanged) == (0, 0, 2) and done.moved > 0
-    assert synced(away).moved == 0
+    assert set(done := synced(away)) == {"moved", "unchanged"} and done["unchanged"] == 2
+    assert synced(away) == {"unchanged": 2}
 
     client, (run,) = runs(away / "mlflow", "moved")
     downloaded = client.download_artifacts(run.info.run_id, "table.csv", str(tmp_path))
