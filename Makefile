@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if $(shell $(p) -c 'import sys; print("y" * (sys.version_info >= (3, 11)))' 2>/dev/null),$(p))))
 VENV ?= .venv
 BIN := $(VENV)/bin
+ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 FAISS ?= cpu
 PRESET ?= demo
 CORES ?= all
@@ -68,7 +69,7 @@ lint: $(VENV)/.test ## Check formatting and style
 
 ui: $(VENV)/.demo ## Open the runs in MLflow (loopback only)
 	@test -f results/$(PRESET)/mlflow/mlflow.db || { echo "results/$(PRESET)/mlflow/mlflow.db is not there yet: run make demo first"; exit 2; }
-	@$(BIN)/python $(CURDIR)/workflow_scripts/common/tracking_place.py results/$(PRESET)/mlflow
+	@$(BIN)/python $(ROOT)workflow_scripts/common/tracking_place.py results/$(PRESET)/mlflow
 	@echo "MLflow, charts of the detectors' runs. Open this in some ten seconds (Ctrl-C ends the server):"
 	@echo "  http://127.0.0.1:$(PORT)$$($(BIN)/python -c 'import json; print(json.load(open("results/$(PRESET)/mlflow/synced.json")).get("open", ""))')"
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_LOGGING_LEVEL=WARNING PYTHONWARNINGS=ignore $(BIN)/mlflow server \
@@ -88,10 +89,10 @@ lock: ## Resolve the lock files anew (in a virtual environment of its own)
 	build/lock/bin/python requirements/lock.py
 
 verify: $(VENV)/.demo ## Check a preset's results against what its jobs wrote; names what was altered
-	@$(BIN)/python -m workflow_scripts.common.verify results/$(PRESET)
+	@PYTHONPATH=$(ROOT) $(BIN)/python -m workflow_scripts.common.verify results/$(PRESET)
 
 kept: $(VENV)/.demo ## List a preset's trained backbones with sizes and uses; DELETE=yes deletes unused ones
-	@$(BIN)/python -m workflow_scripts.common.kept --preset $(PRESET) $(if $(DELETE),--delete)
+	@PYTHONPATH=$(ROOT) $(BIN)/python -m workflow_scripts.common.kept --preset $(PRESET) $(if $(DELETE),--delete)
 
 fuzz: $(VENV)/.test ## 2,000 hostile files: archives, images, masks, CSVs, configs, weights (minutes)
 	$(BIN)/python tests/hostile/fuzz.py --mutants $(or $(MUTANTS),2000)
