@@ -39,6 +39,7 @@ include: "rules/cluster.smk"
 include: "rules/progress.smk"
 include: "rules/layout.smk"
 include: "rules/preflight.smk"
+include: "rules/params.smk"
 include: "rules/data.smk"
 include: "rules/pretrain.smk"
 include: "rules/features.smk"
@@ -70,6 +71,5 @@ onstart:
         hold_results()
         check_before_start()
         set_aside_earlier_backbones()
-    for name in used_datasets():
-        if experiment.datasets[name].notice:
-            print(f"Note: {experiment.datasets[name].notice}", flush=True)
+    for notice in NOTICES:
+        print(f"Note: {notice}", flush=True)

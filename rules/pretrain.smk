@@ -8,17 +8,17 @@ localrules:
 rule corpus:
     """Decode the pre-training images once into one memory map; every training reads it."""
     input:
-        manifest=manifest(experiment.corpus.dataset, "1cls"),
-        sidecar=manifest(experiment.corpus.dataset, "1cls").removesuffix("csv") + "json",
+        manifest=results(MANIFEST.format(dataset=experiment.corpus.dataset, setup="1cls")),
+        sidecar=results(SIDECAR.format(dataset=experiment.corpus.dataset, setup="1cls")),
     output:
-        corpus=f"{RESULTS}/corpus/{experiment.corpus.dataset}.safetensors",
-        record=f"{RESULTS}/records/corpus.json",
+        corpus=results(f"corpus/{experiment.corpus.dataset}.safetensors"),
+        record=results("records/corpus.json"),
     log:
-        f"{RESULTS}/logs/corpus.log",
+        results("logs/corpus.log"),
     threads: experiment.compute.threads
     resources:
         # Not a param: which trainings read a corpus changes nothing in it.
-        batches=json.dumps(batches_of(used_trainings())),
+        batches=json.dumps(batches_of(design.trained)),
     params:
         dataset=experiment.corpus.dataset,
         size=experiment.corpus.size,
@@ -38,13 +38,13 @@ rule pretrain:
         corpus=ancient(rules.corpus.output.corpus),
         manifest=ancient(rules.corpus.input.manifest),
         sidecar=ancient(rules.corpus.input.sidecar),
-        init=ancient(initial_weights_of),
+        init=ancient(initial_weights),
     output:
-        record=f"{RESULTS}/backbones/{{pretraining}}/{{hash}}/seed{{seed}}.json",
+        record=results(TRAINING),
     log:
-        f"{RESULTS}/logs/pretrain/{{pretraining}}-seed{{seed}}-{{hash}}.log",
+        results("logs/pretrain/{pretraining}-seed{seed}-{hash}.log"),
     benchmark:
-        f"{RESULTS}/benchmarks/pretrain/{{pretraining}}-seed{{seed}}-{{hash}}.tsv"
+        results("benchmarks/pretrain/{pretraining}-seed{seed}-{hash}.tsv")
     wildcard_constraints:
         pretraining=pattern(TRAINED),
     threads: experiment.compute.threads
@@ -61,9 +61,9 @@ rule pretrain:
             experiment.recipes[experiment.pretrainings[wc.pretraining].recipe].checkpoint_minutes
         ),
     params:
-        architecture=settings_of("architecture"),
-        recipe=settings_of("recipe"),
-        spd=settings_of("spd"),
+        architecture=setting("architecture"),
+        recipe=setting("recipe"),
+        spd=setting("spd"),
     script:
         "../workflow_scripts/pretrain.py"
 
@@ -73,11 +73,11 @@ rule link_backbone:
     input:
         record=lambda wc: trained(wc.pretraining, int(wc.seed)),
     output:
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        history=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.history.jsonl",
-        record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
+        backbone=results(BACKBONE),
+        history=results(HISTORY),
+        record=results(BACKBONE_RECORD),
     log:
-        f"{RESULTS}/logs/link_backbone/{{pretraining}}-seed{{seed}}.log",
+        results("logs/link_backbone/{pretraining}-seed{seed}.log"),
     wildcard_constraints:
         pretraining=pattern(TRAINED),
     script:
@@ -91,12 +91,12 @@ rule views:
         manifest=rules.corpus.input.manifest,
         sidecar=rules.corpus.input.sidecar,
     output:
-        sheets=[f"{RESULTS}/views/{name}.png" for name in used_trainings()],
-        record=f"{RESULTS}/records/views.json",
+        sheets=[results(f"views/{name}.png") for name in design.trained],
+        record=results("records/views.json"),
     log:
-        f"{RESULTS}/logs/views.log",
+        results("logs/views.log"),
     params:
-        pretrainings=[views_of(name) for name in used_trainings()],
+        pretrainings=[backbone_hash.view_settings(experiment, name) for name in design.trained],
         code=stage_code("views"),
     script:
         "../workflow_scripts/views.py"
@@ -105,19 +105,19 @@ rule views:
 rule import_backbone:
     """Weights from elsewhere become the same kind of file; nothing is unpickled."""
     input:
-        lambda wc: fetched(CHECKPOINTS.get(wc.pretraining)) or [],
+        lambda wc: external.weights(wc.pretraining) or [],
     output:
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
+        backbone=results(BACKBONE),
+        record=results(BACKBONE_RECORD),
     log:
-        f"{RESULTS}/logs/import_backbone/{{pretraining}}-seed{{seed}}.log",
+        results("logs/import_backbone/{pretraining}-seed{seed}.log"),
     wildcard_constraints:
         pretraining=pattern(ELSEWHERE),
     params:
         source=lambda wc: experiment.pretrainings[wc.pretraining].source.model_dump(
             mode="json", exclude={"stages", "seed"}
         ),
-        sha256=lambda wc: published_sha256(CHECKPOINTS.get(wc.pretraining)),
+        sha256=lambda wc: external.published_sha256(wc.pretraining),
         code=stage_code("import_backbone"),
     script:
         "../workflow_scripts/import_backbone.py"

@@ -9,15 +9,15 @@ rule dataset_overview:
     """What was found in each data set beside what the publications state."""
     input:
         manifests=[
-            manifest(name, setup)
+            results(MANIFEST.format(dataset=name, setup=setup))
             for name in experiment.dataset_overview.datasets
             for setup in experiment.datasets[name].setups
         ],
     output:
         table_files("dataset_overview", "dataset_overview", "Data sets", experiment.dataset_overview.title),
-        record=f"{RESULTS}/records/tables/dataset_overview.json",
+        record=results("records/tables/dataset_overview.json"),
     log:
-        f"{RESULTS}/logs/tables/dataset_overview.log",
+        results("logs/tables/dataset_overview.log"),
     params:
         preset=experiment.preset,
         overview=experiment.dataset_overview.model_dump(mode="json"),
@@ -40,23 +40,22 @@ for table_name, table in experiment.tables.items():
         name:
             table_name
         input:
-            cells=cell_paths(table),
-            manifests=manifest_records(table),
+            **table_inputs(table_name),
         output:
             table_files(table_name, "table", "Tables", table.title),
             table_files(table_name, "table", "Tables", table.title, objects=True),
-            record=f"{RESULTS}/records/tables/{table_name}.json",
+            record=results(f"records/tables/{table_name}.json"),
         log:
-            f"{RESULTS}/logs/tables/{table_name}.log",
+            results(f"logs/tables/{table_name}.log"),
         localrule: True
         params:
             preset=experiment.preset,
             table=table_name,
             options=table_options(table),
             names=names(table.datasets, table.rows),
-            linear=linear_results(table.rows),
+            linear=linear_of(table.rows),
             templates=TEMPLATES,
-            generated=generated(table.datasets),
+            generated=design.generated(table.datasets),
             code=stage_code("table"),
         script:
             "../workflow_scripts/table.py"
@@ -65,13 +64,13 @@ for table_name, table in experiment.tables.items():
 rule tables:
     """Every table of the preset."""
     input:
-        [f"{RESULTS}/tables/{name}.csv" for name in ["dataset_overview", *experiment.tables, "claims"]],
+        [results(f"tables/{name}.csv") for name in ["dataset_overview", *experiment.tables, "claims"]],
 
 
 rule verify:
     """Checks the results folder against what its jobs said they wrote; names what was altered."""
     log:
-        f"{RESULTS}/logs/verify.log",
+        results("logs/verify.log"),
     localrule: True
     params:
         python=sys.executable,

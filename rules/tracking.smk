@@ -8,19 +8,19 @@ localrules:
 rule mlflow_sync:
     """Brings the store up to date; a second sync adds nothing. Another or a missing store is filled."""
     input:
-        records=records(),
+        records=run_order.records(design, external, RESULTS),
     output:
         store(),
-        synced=f"{RESULTS}/mlflow/synced.json",
+        synced=results("mlflow/synced.json"),
     log:
-        f"{RESULTS}/logs/mlflow_sync.log",
+        results("logs/mlflow_sync.log"),
     params:
         preset=experiment.preset,
-        server=server(),
+        server=run_order.server(),
         # A local store holds absolute addresses, which follow a project that was moved or copied.
-        place=None if server() else str(Path(RESULTS).resolve()),
-        names=names(used_datasets(), used_pretrainings()),
-        linear=linear_records(),
-        beside=lambda wc: beside(),
+        place=None if run_order.server() else str(Path(RESULTS).resolve()),
+        names=names(design.datasets, design.pretrainings),
+        linear=linear_results.records(design.backbones, RESULTS),
+        attachments=lambda wc: run_order.attachments(design, RESULTS, training_job),
     script:
         "../workflow_scripts/mlflow_sync.py"

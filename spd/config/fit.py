@@ -24,12 +24,12 @@ def unfit(experiment: Config, trained: Iterable[str]) -> list[str]:
 def network(experiment: Config, row: str) -> tuple[str | None, str, tuple[str, ...]]:
     """(architecture, None where only a file says it; the key of its stages; the stages read) of a row."""
     pretraining = experiment.pretrainings[row]
-    source = pretraining.source
+    source, stages = pretraining.source, experiment.stages(row)
     if source is None:
-        backbone = experiment.backbones[pretraining.backbone]
-        return backbone.architecture, f"backbones.{pretraining.backbone}.stages", backbone.stages
-    architecture = _said_by(located(source.checkpoint)) if source.source == "file" else source.network
-    return architecture, f"pretrainings.{row}.source.stages", source.stages
+        return experiment.architecture(row), f"backbones.{pretraining.backbone}.stages", stages
+    from_file = source.source == "file"
+    architecture = _said_by(located(source.checkpoint)) if from_file else experiment.architecture(row)
+    return architecture, f"pretrainings.{row}.source.stages", stages
 
 
 def _said_by(file: str) -> str | None:
