@@ -8,7 +8,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from workflow_scripts.common.progress import Progress
 
-# What a job has already said itself (workflow_scripts/common/job.py): that it failed, and why, or was interrupted.
+# What a job has already said itself (workflow_scripts/common/job.py): that it failed, and why, or was
+# interrupted.
 SAID = re.compile(r"CalledProcessError in file .* returned non-zero exit status (1|130)\.", re.DOTALL)
 STOPPING = "Terminating processes on user request"
 

@@ -11,7 +11,8 @@ def training_resources(compute: ComputeOptions, pretraining: str, gpu_model: Any
     gpu_model: as Snakemake was told (`--set-resources pretrain:gpu_model=...`).
     """
     gpus, nodes = compute.of(pretraining)
-    # Warn a training before its time limit, so that it saves and goes on later (workflow_scripts/common/launch.py).
+    # Warn a training before its time limit, so that it saves and goes on later
+    # (workflow_scripts/common/launch.py).
     extra = [f"--signal=TERM@{compute.grace_seconds}"]
     resources = {"nodes": nodes, "gpu": nodes * gpus}
     if nodes > 1:
