@@ -1,9 +1,11 @@
 """The poster's take-aways and the sign of each published SPD effect, tested on whatever results exist."""
 
+import csv
+import importlib.resources
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,18 +40,6 @@ LEVEL = 0.05
 FOR_THIS_PAIR = " for this pair"
 """Behind a verdict whose interval redrew no pre-training seeds."""
 _CELL = ["table", "dataset", "object", "detector", "shots", "task", "metric"]  # what two sides share
-
-
-@dataclass(frozen=True)
-class TakeAway:
-    """A statement `left` > `right`: rows of the tables, compared cell by cell."""
-
-    claim: str
-    statement: str
-    source: str
-    left: Callable[[pd.DataFrame], pd.Series]
-    right: Callable[[pd.DataFrame], pd.Series]
-    note: str = ""
 
 
 def claims(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -204,73 +194,42 @@ def _results(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _takeaways(results: pd.DataFrame) -> Iterable[TakeAway]:
-    ablation = results["table"] == "ablation"
-    # The larger backbone is the one that the ablation does not vary eta on; its name differs by preset.
-    main = set(results.loc[ablation & (results["spd"] == "spd_eta0.5"), "backbone"])
+def _takeaways(results: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows of spd/facts/takeaways.csv: `left` > `right`, compared cell by cell.
 
-    def variant(spd: str, larger: bool = False):
-        return lambda r: (
-            (r["table"] == "ablation")
-            & (r["spd"] == spd)
-            & (r["backbone"].isin(main) != larger)
-            & bool(main)  # without a row that varies eta nobody can tell the two apart
-        )
-
-    def rows(table: str, task: str, methods: Iterable[str], spd: Iterable[str] = ("none", "spd")):
-        return lambda r: (
-            (r["table"] == table) & (r["task"] == task) & r["method"].isin([*methods]) & r["spd"].isin([*spd])
-        )
-
-    def everywhere(methods: Iterable[str], spd: str):
-        return lambda r: (r["table"] != "ablation") & r["method"].isin([*methods]) & (r["spd"] == spd)
-
-    yield TakeAway(
-        "ssl", "Local sensitivity helps self-supervised pre-training: SimSiam, MoCo, SimCLR, with > without",
-        "poster", everywhere(SELF_SUPERVISED, "spd"), everywhere(SELF_SUPERVISED, "none"),
-    )  # fmt: skip
-    yield TakeAway(
-        "sup", "Local sensitivity helps supervised pre-training: Sup, with > without",
-        "poster", everywhere(["Sup"], "spd"), everywhere(["Sup"], "none"),
-    )  # fmt: skip
-    for table, words in (
-        ("padim_1class", "PaDiM, 1-class"), ("twoclass_highshot", "2-class high-shot"),
-        ("twoclass_fewshot", "2-class few-shot"),
-    ):  # fmt: skip
-        for task in ("classification", "segmentation"):
-            if (table, task) == ("twoclass_fewshot", "segmentation"):
-                continue
-            best = _best(results, table, task)
+    `left` and `right` become the methods that are meant, empty for any. A row without a table is about all
+    but the ablation.
+    """
+    with (importlib.resources.files("spd.facts") / "takeaways.csv").open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows:
+        note = ""
+        if row["right"] == "best":
+            best = _best(results, row["table"], row["task"])
             rival = f"best self-supervised ({best})" if best else "best self-supervised"
-            yield TakeAway(
-                f"sup_wins_{table}_{task}",
-                f"Supervised pre-training wins: Sup > {rival}, {words}, {task}",
-                "poster", rows(table, task, ["Sup"]), rows(table, task, [best] if best else []),
+            row |= {"statement": row["statement"].format(best=rival), "right": best or "none"}
+            note = (
                 "Where supervised is compared with the best self-supervised method, that is chosen on the "
-                "same results, which favours it.",
-            )  # fmt: skip
-    yield TakeAway(
-        "moco_wins_fewshot_segmentation", "MoCo wins few-shot segmentation: MoCo > Sup, 2-class few-shot",
-        "poster", rows("twoclass_fewshot", "segmentation", ["MoCo"]),
-        rows("twoclass_fewshot", "segmentation", ["Sup"]),
-    )  # fmt: skip
-    for spd, statement in (
-        ("spd_eta0.5", "eta = 0.1 is better than 0.5"),
-        ("spd_eta1.0", "eta = 0.1 is better than 1.0"),
-        ("spd_cutpaste", "SmoothBlend is better than CutPaste"),
-        ("spd_xent", "The cosine term is better than a cross-entropy"),
-    ):
-        yield TakeAway(
-            spd, f"{statement} (SimSiam, PaDiM, 1-class)", "poster ablation", variant("spd"), variant(spd)
-        )
-    yield TakeAway(
-        "xent_harms", "SPD as a cross-entropy is worse than no SPD (SimSiam, PaDiM, 1-class)",
-        "poster ablation", variant("none"), variant("spd_xent"),
-    )  # fmt: skip
-    yield TakeAway(
-        "wide", "SPD helps the larger backbone too (SimSiam, PaDiM, 1-class)",
-        "poster ablation", variant("spd", larger=True), variant("none", larger=True),
-    )  # fmt: skip
+                "same results, which favours it."
+            )
+        yield row | {"note": note, "left": row["left"].split(), "right": row["right"].split()}
+
+
+def _side(takeaway: Mapping[str, Any], side: str, results: pd.DataFrame) -> pd.Series:
+    """Which results are the `left` or the `right` of a take-away: bool, in the order of `results`."""
+    ablation = results["table"] == "ablation"
+    chosen = results["table"] == takeaway["table"] if takeaway["table"] else ~ablation
+    chosen &= results["spd"].isin(takeaway[f"{side}_spd"].split())
+    if takeaway["task"]:
+        chosen &= results["task"] == takeaway["task"]
+    if takeaway[side]:
+        chosen &= results["method"].isin(takeaway[side])
+    if takeaway["backbone"]:
+        # The larger backbone is the one that the ablation does not vary eta on; its name differs by preset.
+        main = set(results.loc[ablation & (results["spd"] == "spd_eta0.5"), "backbone"])
+        # Without a row that varies eta nobody can tell the two apart.
+        chosen &= (results["backbone"].isin(main) == (takeaway["backbone"] == "main")) & bool(main)
+    return chosen
 
 
 def _best(results: pd.DataFrame, table: str, task: str) -> str | None:
@@ -282,12 +241,10 @@ def _best(results: pd.DataFrame, table: str, task: str) -> str | None:
     return None if means.empty else str(means.idxmax())
 
 
-def _test(takeaway: TakeAway, results: pd.DataFrame) -> dict:
+def _test(takeaway: Mapping[str, Any], results: pd.DataFrame) -> dict:
     differences = _difference(takeaway, results[results["object"] != MEAN])
-    row = {
-        "claim": takeaway.claim, "kind": "take-away", "statement": takeaway.statement,
-        "source": takeaway.source, "note": takeaway.note, "resampled": "",
-    }  # fmt: skip
+    row = {name: takeaway[name] for name in ("claim", "statement", "source", "note")}
+    row |= {"kind": "take-away", "resampled": ""}
     if differences.empty:
         return row
     by_object = differences.groupby(level=["dataset", "object"]).mean() / 100
@@ -304,13 +261,13 @@ def _test(takeaway: TakeAway, results: pd.DataFrame) -> dict:
     }
 
 
-def _difference(takeaway: TakeAway, results: pd.DataFrame) -> pd.Series:
+def _difference(takeaway: Mapping[str, Any], results: pd.DataFrame) -> pd.Series:
     """Left minus right in points, by cell, where both sides have a value."""
     # AU-PR and AU-ROC, as on the poster; other metrics would count the same thing again.
     found = results[results["metric"].isin(["AU-PR", "AU-ROC"])]
     left, right = (
-        found[side(found)].groupby(_CELL, dropna=False)["value"].mean()
-        for side in (takeaway.left, takeaway.right)
+        found[_side(takeaway, side, found)].groupby(_CELL, dropna=False)["value"].mean()
+        for side in ("left", "right")
     )
     return (left - right).dropna()
 

@@ -1,5 +1,6 @@
 """The page of the study, from made-up runs with a planted effect."""
 
+import json
 import re
 
 import numpy as np
@@ -21,7 +22,8 @@ def effect(c):
 
 def run_of(c, seed, code="aaa", **more):
     base = np.random.default_rng(seed).normal(60, 5)  # what pairs share
-    own = np.random.default_rng([seed, *map(ord, c["settings"])])
+    asked = [c[name] for name in ("corpus", "start", "method", "spd", "judge")]
+    own = np.random.default_rng([seed, *json.dumps(asked).encode()])  # the same when a default changes
     values = {name: base + effect(c) + own.normal(0, 0.5) for name in MECHANISM}
     if c["method"] == "supervised":
         values["perturbed"] = 50 + own.normal(0, 0.5)
