@@ -6,6 +6,7 @@ snakemake -n                               what would run, and why
 snakemake --cores all --profile slurm      preset paper on a cluster
 """
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from workflow_scripts.common.provenance import source_hash
 min_version("9.0")
 
 HERE = Path(workflow.basedir)
+sys.path.insert(0, str(HERE))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
 try:
     # Snakemake's own `config` holds only what the user gave with --configfile and --config.
     experiment = load(HERE / "config.yaml", overrides=config)
@@ -66,6 +69,5 @@ onstart:
         hold_results()
         check_before_start()
         set_aside_earlier_backbones()
-    for name in used_datasets():
-        if experiment.datasets[name].notice:
-            print(f"Note: {experiment.datasets[name].notice}", flush=True)
+    for notice in NOTICES:
+        print(f"Note: {notice}", flush=True)

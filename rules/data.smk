@@ -6,6 +6,26 @@ localrules:
     download,
 
 
+def archive_at(wc):
+    """The archive that is unpacked to a folder."""
+    return external.archives[external.unpacked_from(wc.folder)]
+
+
+def inventory(wc):
+    """What says that the files of a data set are there; empty for a folder of the user's."""
+    if (folder := str(external.folders.get(wc.dataset))) in ABSENT:  # rules/preflight.smk
+        return folder
+    return external.inventory(wc.dataset) or []
+
+
+def read_by(dataset, setups):
+    """The options that setups of a data set are read by; what it is called is not among them."""
+    keys = {"reader", "root", "csv", "defect_component", "objects", "mask_threshold", "max_pixels", "seed"}
+    options = experiment.datasets[dataset].model_dump(mode="json", include=keys)
+    csv = {setup: file for setup, file in options["csv"].items() if setup in setups}
+    return {**options, "setups": setups, "csv": csv}
+
+
 rule absent:
     """Stands for a file or folder of yours that is not there: a dry run shows it, any other run stops."""
     output:
@@ -23,7 +43,7 @@ rule demo_archive:
         # Presets share archives, so their records lie beside them.
         record="data/demo/{folder}/{archive}.json",
     log:
-        f"{RESULTS}/logs/demo_archive/{{folder}}-{{archive}}.log",
+        results("logs/demo_archive/{folder}-{archive}.log"),
     wildcard_constraints:
         folder=r"[A-Za-z0-9_.]+",
         archive=r"visa\.tar|mvtec\.tar\.xz|classes\.tar",
@@ -43,14 +63,16 @@ rule download:
     output:
         "{archive}.verified",
     log:
-        f"{RESULTS}/logs/download/{{archive}}.log",
+        results("logs/download/{archive}.log"),
     wildcard_constraints:
-        archive=pattern(DOWNLOADS),
+        archive=pattern(external.downloads),
     resources:
         # Not a param: a link that moves makes no verified file wrong.
-        url=lambda wc: DOWNLOADS[wc.archive].url,
+        url=lambda wc: external.downloads[wc.archive].url,
     params:
-        archive=lambda wc: DOWNLOADS[wc.archive].model_dump(mode="json", include={"file", "bytes", "sha256"}),
+        archive=lambda wc: external.downloads[wc.archive].model_dump(
+            mode="json", include={"file", "bytes", "sha256"}
+        ),
         code=stage_code("download"),
     script:
         "../workflow_scripts/download.py"
@@ -58,18 +80,18 @@ rule download:
 
 rule unpack:
     input:
-        lambda wc: fetched(ARCHIVES[dataset_at(wc.folder)]),
+        lambda wc: external.ready(archive_at(wc)),
     output:
         # The record, beside the folder: Snakemake deletes outputs before it runs a rule again, and the
         # folder's own inventory tells `unpack` that the folder is ours to replace.
         "{folder}.json",
     log:
-        f"{RESULTS}/logs/unpack/{{folder}}.log",
+        results("logs/unpack/{folder}.log"),
     wildcard_constraints:
-        folder=pattern(UNPACKED.values()),
+        folder=pattern(external.unpacked.values()),
     params:
-        archive=lambda wc: ARCHIVES[dataset_at(wc.folder)],
-        options=lambda wc: experiment.datasets[dataset_at(wc.folder)].archive.model_dump(
+        archive=archive_at,
+        options=lambda wc: experiment.datasets[external.unpacked_from(wc.folder)].archive.model_dump(
             mode="json", include={"sha256", "nested", "limits"}
         ),
         code=stage_code("unpack"),
@@ -80,18 +102,18 @@ rule unpack:
 rule examine:
     """Look at each file once, however many setups list it."""
     input:
-        lambda wc: inventory(wc.dataset),
+        inventory,
     output:
-        examined=f"{RESULTS}/examined/{{dataset}}.safetensors",
-        record=f"{RESULTS}/records/examined/{{dataset}}.json",
+        examined=results(EXAMINED),
+        record=results("records/examined/{dataset}.json"),
     log:
-        f"{RESULTS}/logs/examine/{{dataset}}.log",
+        results("logs/examine/{dataset}.log"),
     threads: experiment.compute.threads
     params:
         dataset=lambda wc: read_by(wc.dataset, experiment.datasets[wc.dataset].setups),
-        archive=lambda wc: ARCHIVES.get(wc.dataset),
-        unpacked=lambda wc: UNPACKED.get(wc.dataset),
-        fingerprint=lambda wc: folder_state(wc.dataset),
+        archive=lambda wc: external.archives.get(wc.dataset),
+        unpacked=lambda wc: external.unpacked.get(wc.dataset),
+        fingerprint=lambda wc: external.state(wc.dataset),
         code=stage_code("examine"),
     script:
         "../workflow_scripts/examine.py"
@@ -100,23 +122,23 @@ rule examine:
 rule manifest:
     """One CSV a setup: from here on nothing asks which data set it is."""
     input:
-        inventory=lambda wc: inventory(wc.dataset),
-        examined=f"{RESULTS}/examined/{{dataset}}.safetensors",
+        inventory=inventory,
+        examined=results(EXAMINED),
     output:
-        csv=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.csv",
-        sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
-        checks=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.checks.txt",
-        record=f"{RESULTS}/records/manifests/{{dataset}}-{{setup}}.json",
+        csv=results(MANIFEST),
+        sidecar=results(SIDECAR),
+        checks=results("manifests/{dataset}/{setup}.checks.txt"),
+        record=results(MANIFEST_RECORD),
     log:
-        f"{RESULTS}/logs/manifest/{{dataset}}-{{setup}}.log",
+        results("logs/manifest/{dataset}-{setup}.log"),
     params:
         dataset=lambda wc: {
             **read_by(wc.dataset, [wc.setup]),
             **experiment.datasets[wc.dataset].model_dump(mode="json", include={"checks", "accept"}),
         },
-        archive=lambda wc: ARCHIVES.get(wc.dataset),
-        unpacked=lambda wc: UNPACKED.get(wc.dataset),
-        fingerprint=lambda wc: folder_state(wc.dataset),
+        archive=lambda wc: external.archives.get(wc.dataset),
+        unpacked=lambda wc: external.unpacked.get(wc.dataset),
+        fingerprint=lambda wc: external.state(wc.dataset),
         code=stage_code("manifest"),
     script:
         "../workflow_scripts/manifest.py"
@@ -125,13 +147,13 @@ rule manifest:
 rule images:
     """Decode and resize each image once; every backbone, detector and seed reads this cache."""
     input:
-        manifest=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.csv",
-        sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
+        manifest=results(MANIFEST),
+        sidecar=results(SIDECAR),
     output:
-        cache=f"{RESULTS}/images/{{dataset}}/{{setup}}/{{geometry}}/{{part}}.safetensors",
-        record=f"{RESULTS}/records/images/{{dataset}}-{{setup}}-{{geometry}}-{{part}}.json",
+        cache=results(IMAGES),
+        record=results(f"records/images/{IMAGES_JOB}.json"),
     log:
-        f"{RESULTS}/logs/images/{{dataset}}-{{setup}}-{{geometry}}-{{part}}.log",
+        results(f"logs/images/{IMAGES_JOB}.log"),
     threads: experiment.compute.threads
     params:
         geometry=lambda wc: experiment.geometries[wc.geometry].model_dump(mode="json"),

@@ -3,18 +3,18 @@
 
 rule detect:
     input:
-        images=lambda wc: f"{RESULTS}/images/{wc.dataset}/{wc.setup}/{geometry_of(wc)}/{wc.part}.safetensors",
-        features=lambda wc: f"{RESULTS}/features/{wc.dataset}/{wc.setup}/{geometry_of(wc)}/{wc.part}/{wc.pretraining}-seed{wc.seed}.safetensors",
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        sidecar=f"{RESULTS}/manifests/{{dataset}}/{{setup}}.json",
+        images=lambda wc: results(cell_of(wc).images),
+        features=lambda wc: results(cell_of(wc).features),
+        backbone=results(BACKBONE),
+        sidecar=results(SIDECAR),
     output:
-        cell=f"{RESULTS}/cells/{{dataset}}/{{setup}}/{{detector}}-{{profile}}/{{part}}/{{pretraining}}-seed{{seed}}.json",
-        maps=f"{RESULTS}/maps/{{dataset}}/{{setup}}/{{detector}}-{{profile}}/{{part}}/{{pretraining}}-seed{{seed}}.safetensors",
-        record=f"{RESULTS}/records/cells/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
+        cell=results(CELL),
+        maps=results(MAPS),
+        record=results(f"records/cells/{CELL_JOB}.json"),
     log:
-        f"{RESULTS}/logs/detect/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
+        results(f"logs/detect/{CELL_JOB}.log"),
     benchmark:
-        f"{RESULTS}/benchmarks/detect/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
+        results(f"benchmarks/detect/{CELL_JOB}.tsv")
     priority: 1  # before further features are made, so that temporary ones go soon
     threads: experiment.compute.threads
     resources:
@@ -22,13 +22,8 @@ rule detect:
         scratch=experiment.compute.scratch or "",
     params:
         preset=experiment.preset,
-        options=lambda wc: getattr(experiment.detectors, wc.detector)[wc.profile].options.model_dump(
-            mode="json"
-        ),
-        geometry=lambda wc: {
-            "name": geometry_of(wc),
-            **experiment.geometries[geometry_of(wc)].model_dump(mode="json"),
-        },
+        options=detector_options,
+        geometry=detector_geometry,
         code=stage_code("detect"),
     script:
         "../workflow_scripts/detect.py"

@@ -3,22 +3,20 @@
 
 rule features:
     input:
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        images=f"{RESULTS}/images/{{dataset}}/{{setup}}/{{geometry}}/{{part}}.safetensors",
+        backbone=results(BACKBONE),
+        images=results(IMAGES),
     output:
-        features=kept(
-            f"{RESULTS}/features/{{dataset}}/{{setup}}/{{geometry}}/{{part}}/{{pretraining}}-seed{{seed}}.safetensors"
-        ),
-        record=f"{RESULTS}/records/features/{{dataset}}-{{setup}}-{{geometry}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
+        features=results(FEATURES) if experiment.compute.keep_features else temp(results(FEATURES)),
+        record=results(f"records/features/{FEATURES_JOB}.json"),
     log:
-        f"{RESULTS}/logs/features/{{dataset}}-{{setup}}-{{geometry}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
+        results(f"logs/features/{FEATURES_JOB}.log"),
     benchmark:
-        f"{RESULTS}/benchmarks/features/{{dataset}}-{{setup}}-{{geometry}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
+        results(f"benchmarks/features/{FEATURES_JOB}.tsv")
     threads: experiment.compute.threads
     resources:
         gpu=min(1, experiment.compute.gpus),
     params:
-        stages=lambda wc: stages(wc.pretraining),
+        stages=lambda wc: list(experiment.stages(wc.pretraining)),
         options=experiment.features.model_dump(mode="json"),
         device=experiment.compute.device,
         code=stage_code("features"),

@@ -8,13 +8,13 @@ localrules:
 rule draws:
     """The images of each few-shot draw: the same for every pre-training, published with the tables."""
     input:
-        f"{RESULTS}/manifests/{{dataset}}/2cls_fewshot.csv",
-        f"{RESULTS}/manifests/{{dataset}}/2cls_fewshot.json",
+        results("manifests/{dataset}/2cls_fewshot.csv"),
+        results("manifests/{dataset}/2cls_fewshot.json"),
     output:
-        csv=f"{RESULTS}/tables/{{dataset}}_draws.csv",
-        record=f"{RESULTS}/records/draws/{{dataset}}.json",
+        csv=results("tables/{dataset}_draws.csv"),
+        record=results("records/draws/{dataset}.json"),
     log:
-        f"{RESULTS}/logs/draws/{{dataset}}.log",
+        results("logs/draws/{dataset}.log"),
     params:
         fewshot=experiment.fewshot.model_dump(mode="json"),
         code=stage_code("draws"),
@@ -22,20 +22,26 @@ rule draws:
         "../workflow_scripts/draws.py"
 
 
+def cells_of_a_job(setup):
+    return [results(RUN.replace("{run}", run)) for run in design.runs(setup)]
+
+
 rule finetune_fewshot:
     """One job trains every draw of every k, on images that are decoded once."""
     input:
-        images=lambda wc: f"{RESULTS}/images/{wc.dataset}/2cls_fewshot/{geometry_of(wc)}/{wc.part}.safetensors",
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        sidecar=f"{RESULTS}/manifests/{{dataset}}/2cls_fewshot.json",
-        draws=f"{RESULTS}/tables/{{dataset}}_draws.csv",
+        images=lambda wc: results(cell_of(wc).images),
+        backbone=results(BACKBONE),
+        sidecar=results(SIDECAR),
+        draws=rules.draws.output.csv,
     output:
-        cells=two_class_cells("2cls_fewshot"),
-        record=f"{RESULTS}/records/finetune/{{dataset}}-2cls_fewshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
+        cells=cells_of_a_job("2cls_fewshot"),
+        record=results(f"records/finetune/{CELL_JOB}.json"),
     log:
-        f"{RESULTS}/logs/finetune/{{dataset}}-2cls_fewshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
+        results(f"logs/finetune/{CELL_JOB}.log"),
     benchmark:
-        f"{RESULTS}/benchmarks/finetune/{{dataset}}-2cls_fewshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
+        results(f"benchmarks/finetune/{CELL_JOB}.tsv")
+    wildcard_constraints:
+        setup="2cls_fewshot",
     threads: experiment.compute.threads
     resources:
         gpu=min(1, experiment.compute.gpus),
@@ -43,13 +49,8 @@ rule finetune_fewshot:
         setup="2cls_fewshot",
         fewshot=experiment.fewshot.model_dump(mode="json"),
         preset=experiment.preset,
-        options=lambda wc: getattr(experiment.detectors, wc.detector)[wc.profile].options.model_dump(
-            mode="json"
-        ),
-        geometry=lambda wc: {
-            "name": geometry_of(wc),
-            **experiment.geometries[geometry_of(wc)].model_dump(mode="json"),
-        },
+        options=detector_options,
+        geometry=detector_geometry,
         device=experiment.compute.device,
         code=stage_code("finetune"),
     script:
@@ -58,16 +59,14 @@ rule finetune_fewshot:
 
 use rule finetune_fewshot as finetune_highshot with:
     input:
-        images=lambda wc: f"{RESULTS}/images/{wc.dataset}/2cls_highshot/{geometry_of(wc)}/{wc.part}.safetensors",
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        sidecar=f"{RESULTS}/manifests/{{dataset}}/2cls_highshot.json",
+        images=lambda wc: results(cell_of(wc).images),
+        backbone=results(BACKBONE),
+        sidecar=results(SIDECAR),
     output:
-        cells=two_class_cells("2cls_highshot"),
-        record=f"{RESULTS}/records/finetune/{{dataset}}-2cls_highshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
-    log:
-        f"{RESULTS}/logs/finetune/{{dataset}}-2cls_highshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/finetune/{{dataset}}-2cls_highshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.tsv"
+        cells=cells_of_a_job("2cls_highshot"),
+        record=results(f"records/finetune/{CELL_JOB}.json"),
+    wildcard_constraints:
+        setup="2cls_highshot",
     params:
         setup="2cls_highshot",
         fewshot=None,

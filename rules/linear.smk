@@ -5,20 +5,26 @@ localrules:
     linear_protocol,
 
 
+def linear_protocol_of(wc):
+    """(method, options) of the linear protocol that judges a pre-training."""
+    row = experiment.pretrainings[wc.pretraining]
+    return experiment.linear_protocol.of(row.recipe, row.source and row.source.source)
+
+
 rule linear_classifier:
     """One backbone, by the recipe of its method's own repository."""
     input:
         corpus=rules.corpus.output.corpus,
         manifest=rules.corpus.input.manifest,
         sidecar=rules.corpus.input.sidecar,
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
+        backbone=results(BACKBONE),
     output:
-        result=f"{RESULTS}/linear/{{pretraining}}-seed{{seed}}.json",
-        record=f"{RESULTS}/records/linear/{{pretraining}}-seed{{seed}}.json",
+        result=results(LINEAR),
+        record=results("records/linear/{pretraining}-seed{seed}.json"),
     log:
-        f"{RESULTS}/logs/linear/{{pretraining}}-seed{{seed}}.log",
+        results("logs/linear/{pretraining}-seed{seed}.log"),
     benchmark:
-        f"{RESULTS}/benchmarks/linear/{{pretraining}}-seed{{seed}}.tsv"
+        results("benchmarks/linear/{pretraining}-seed{seed}.tsv")
     threads: experiment.compute.threads
     resources:
         gpu=min(1, experiment.compute.gpus),
@@ -26,11 +32,11 @@ rule linear_classifier:
         slurm_extra=f"--signal=TERM@{experiment.compute.grace_seconds}",
     params:
         preset=experiment.preset,
-        method=lambda wc: linear_protocol_of(wc.pretraining)[0],
-        options=lambda wc: linear_protocol_of(wc.pretraining)[1].model_dump(mode="json"),
+        method=lambda wc: linear_protocol_of(wc)[0],
+        options=lambda wc: linear_protocol_of(wc)[1].model_dump(mode="json"),
         recipe=lambda wc: (
             experiment.recipes[experiment.pretrainings[wc.pretraining].recipe].model_dump(mode="json")
-            if wc.pretraining in TRAINED
+            if design.trains(wc.pretraining)
             else None
         ),
         eta=lambda wc: experiment.spd[experiment.pretrainings[wc.pretraining].spd].eta,
@@ -44,15 +50,15 @@ rule linear_classifier:
 rule linear_protocol:
     """Every backbone of the tables beside what its publication reports."""
     input:
-        results=[f"{RESULTS}/linear/{name}-seed{seed}.json" for name, seed in PICTURED],
+        results=[results(backbone.linear) for backbone in design.evaluated],
     output:
-        multiext(f"{RESULTS}/tables/linear_protocol", ".csv", ".md", ".tex", ".html"),
-        record=f"{RESULTS}/records/tables/linear_protocol.json",
+        multiext(results("tables/linear_protocol"), ".csv", ".md", ".tex", ".html"),
+        record=results("records/tables/linear_protocol.json"),
     log:
-        f"{RESULTS}/logs/tables/linear_protocol.log",
+        results("logs/tables/linear_protocol.log"),
     params:
         preset=experiment.preset,
-        names=names([], used_pretrainings()),
+        names=names([], design.pretrainings),
         code=stage_code("linear_protocol"),
     script:
         "../workflow_scripts/linear_protocol.py"

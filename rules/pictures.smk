@@ -6,19 +6,22 @@ localrules:
     site,
 
 
+HISTORIES = [results(one.history) for one in design.evaluated if design.trains(one.pretraining)]
+
+
 rule claims:
     """Each take-away of the poster and the sign of each published effect, tested on the tables at hand."""
     input:
-        tables=[f"{RESULTS}/tables/{name}.csv" for name in experiment.tables],
+        tables=[results(f"tables/{name}.csv") for name in experiment.tables],
     output:
         table_files("claims", "claims", "Claims", "Claims of the poster, tested"),
-        record=f"{RESULTS}/records/tables/claims.json",
+        record=results("records/tables/claims.json"),
     log:
-        f"{RESULTS}/logs/tables/claims.log",
+        results("logs/tables/claims.log"),
     params:
         preset=experiment.preset,
         templates=TEMPLATES,
-        generated=generated(used_datasets()),
+        generated=generated(design.datasets),
         code=stage_code("claims"),
     script:
         "../workflow_scripts/claims.py"
@@ -27,29 +30,25 @@ rule claims:
 rule qualitative:
     """Images, masks and heat maps without and with SPD; ROC, precision-recall and training curves."""
     input:
-        cells=[cell for cell, _, _ in SCORED],
-        maps=[maps for _, maps, _ in SCORED],
-        images=[images for _, _, images in SCORED],
+        cells=[results(cell.path) for cell in design.pictured],
+        maps=[results(cell.maps) for cell in design.pictured],
+        images=[results(cell.images) for cell in design.pictured],
         histories=HISTORIES,
     output:
         figures=report(
-            directory(f"{RESULTS}/figures"),
+            directory(results("figures")),
             patterns=["{figure}.png"],
             caption="captions/figures.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-        record=f"{RESULTS}/records/qualitative.json",
+        record=results("records/qualitative.json"),
     log:
-        f"{RESULTS}/logs/qualitative.log",
+        results("logs/qualitative.log"),
     params:
-        labels=[
-            f"{name}, seed {seed}" for (name, seed), (_, history) in PICTURED.items() if history is not None
-        ],
-        notices=[
-            experiment.datasets[name].notice for name in used_datasets() if experiment.datasets[name].notice
-        ],
-        names=names(used_datasets(), used_pretrainings()),
+        labels=[f"{name}, seed {seed}" for name, seed in design.evaluated if design.trains(name)],
+        notices=NOTICES,
+        names=names(design.datasets, design.pretrainings),
         code=stage_code("qualitative"),
     script:
         "../workflow_scripts/qualitative.py"
@@ -58,38 +57,37 @@ rule qualitative:
 rule site:
     """One static page of everything: open results/<preset>/index.html."""
     input:
-        tables=[f"{RESULTS}/tables/{name}.csv" for name in experiment.tables],
-        runs=[path for table in experiment.tables.values() for path in cell_paths(table)],
-        manifests=[path for table in experiment.tables.values() for path in manifest_records(table)],
-        overview=f"{RESULTS}/tables/dataset_overview.csv",
-        claims=f"{RESULTS}/tables/claims.csv",
-        records=[record for record, _ in PICTURED.values()],
+        tables=rules.claims.input.tables,
+        runs=[path for name in experiment.tables for path in table_inputs(name)["cells"]],
+        manifests=[path for name in experiment.tables for path in table_inputs(name)["manifests"]],
+        overview=results("tables/dataset_overview.csv"),
+        claims=results("tables/claims.csv"),
+        records=[results(one.record) for one in design.evaluated],
         histories=HISTORIES,
         cells=rules.qualitative.input.cells,
         maps=rules.qualitative.input.maps,
         images=rules.qualitative.input.images,
         figures=rules.qualitative.output.figures,
     output:
-        page=f"{RESULTS}/index.html",
-        pictures=directory(f"{RESULTS}/site"),
-        record=f"{RESULTS}/records/site.json",
+        page=results("index.html"),
+        pictures=directory(results("site")),
+        record=results("records/site.json"),
     log:
-        f"{RESULTS}/logs/site.log",
+        results("logs/site.log"),
     params:
         preset=experiment.preset,
         tables={
-            name: {
-                "options": table_options(table),
-                "cells": cell_paths(table),
-                "manifests": manifest_records(table),
-            }
+            name: {"options": table_options(table), **table_inputs(name)}
             for name, table in experiment.tables.items()
         },
-        backbones=list(PICTURED.values()),
-        notices=rules.qualitative.params.notices,
-        generated=generated(used_datasets()),
-        names=names(used_datasets(), used_pretrainings()),
-        linear=linear_results(used_pretrainings()),
+        backbones=[
+            (results(one.record), results(one.history) if design.trains(one.pretraining) else None)
+            for one in design.evaluated
+        ],
+        notices=NOTICES,
+        generated=generated(design.datasets),
+        names=names(design.datasets, design.pretrainings),
+        linear=linear_of(design.pretrainings),
         templates=TEMPLATES,
         code=stage_code("site"),
     script:

@@ -4,7 +4,7 @@
 rule plan:
     """Jobs a stage, GPU-hours, wall time for G GPUs, peak disk and price, before anything runs."""
     log:
-        f"{RESULTS}/logs/plan.log",
+        results("logs/plan.log"),
     localrule: True
     params:
         snakefile=str(HERE / "Snakefile"),

@@ -13,22 +13,25 @@ CHECKED = os.environ.get("SPD_PREFLIGHT") != "no"
 GIVEN = {  # file that only you can put there -> the key that names it
     **{
         file: f"datasets.{name}.archive.file"
-        for name, file in ARCHIVES.items()
-        if file not in DOWNLOADS and not file.startswith("data/demo/")
+        for name, file in external.archives.items()
+        if file not in external.downloads and not experiment.datasets[name].archive.generated
     },
     **{
         file: f"pretrainings.{name}.source.checkpoint"
-        for name, file in CHECKPOINTS.items()
-        if file not in DOWNLOADS
+        for name, file in external.checkpoints.items()
+        if file not in external.downloads
     },
 }
-ABSENT = [file for file in [*GIVEN, *map(str, ROOTS.values())] if CHECKED and not Path(file).exists()]
+YOURS = [*GIVEN, *map(str, external.folders.values())]
+ABSENT = [file for file in YOURS if CHECKED and not Path(file).exists()]
 
 
 def folders_missing(names):
     """Your own folders among these data sets that are not there or not as their reader wants them."""
-    mine = [name for name in names if name in ROOTS and "$" not in str(ROOTS[name])]
-    return preflight.folders({name: experiment.datasets[name] for name in mine}, {n: ROOTS[n] for n in mine})
+    mine = {
+        name: folder for name, folder in external.folders.items() if name in names and "$" not in str(folder)
+    }
+    return preflight.folders({name: experiment.datasets[name] for name in mine}, mine)
 
 
 def batches_of(names):
@@ -39,22 +42,21 @@ def batches_of(names):
 
 def check_config():
     """Stops where the configuration alone says that jobs would fail, and says then what else is missing."""
-    problems = [*UNSET, *(unfit(experiment, used_trainings()) if CHECKED else [])]
+    problems = [*external.unset, *(unfit(experiment, design.trained) if CHECKED else [])]
     if not problems:
         return
-    used = used_datasets()
-    archives = [ARCHIVES[name] for name in used if name in ARCHIVES]
-    weights = [CHECKPOINTS[name] for name in used_pretrainings() if name in CHECKPOINTS]
+    archives = [external.archives[name] for name in design.datasets if name in external.archives]
+    weights = [external.checkpoints[name] for name in design.pretrainings if name in external.checkpoints]
     files = [file for file in (*archives, *weights) if file in GIVEN and "$" not in file]
     problems += preflight.given({file: GIVEN[file] for file in files})
-    problems += [*folders_missing(used), *larger_than_the_corpus(used_trainings())]
-    problems += preflight.networks(foreign([name for name, _ in used_backbones()]))
+    problems += [*folders_missing(design.datasets), *larger_than_the_corpus(design.trained)]
+    problems += preflight.networks(foreign([name for name, _ in design.backbones]))
     raise WorkflowError(preflight.message(problems))
 
 
 def larger_than_the_corpus(trained):
     """Batches of these trainings that the corpus has not images enough for, once its manifest is there."""
-    made = Path(manifest(experiment.corpus.dataset, "1cls")).with_suffix(".json")
+    made = Path(results(SIDECAR.format(dataset=experiment.corpus.dataset, setup="1cls")))
     return list(batches.too_large(batches_of(trained), read_json(made)["counts"])) if made.exists() else []
 
 
@@ -67,11 +69,11 @@ def check_before_start():
     for job in jobs:
         needed.setdefault(job.rule.name, []).append(job.wildcards)
     to_fetch = [at.archive for at in needed.get("download", [])]
-    to_unpack = [ARCHIVES[dataset_at(at.folder)] for at in needed.get("unpack", [])]
+    to_unpack = [archive_at(at) for at in needed.get("unpack", [])]
     problems = [
         *preflight.given({at.file: GIVEN[at.file] for at in needed.get("absent", []) if at.file in GIVEN}),
-        *preflight.archives(DOWNLOADS[file] for file in to_fetch),
-        *preflight.fetched(file for file in to_unpack if file in DOWNLOADS and file not in to_fetch),
+        *preflight.archives(external.downloads[file] for file in to_fetch),
+        *preflight.fetched(file for file in to_unpack if file in external.downloads and file not in to_fetch),
         *folders_missing(list(dict.fromkeys(at.dataset for at in needed.get("examine", [])))),
     ]
     if experiment.corpus.dataset not in [at.dataset for at in needed.get("manifest", [])]:
@@ -82,7 +84,7 @@ def check_before_start():
     )
     problems += preflight.room(bytes_to_write(jobs), Path(RESULTS))
     if workflow.non_local_exec:
-        problems += missing_on_the_cluster(jobs)
+        problems += cluster.missing(workflow, experiment, jobs, SBATCH)
     if problems:
         raise WorkflowError(preflight.message(problems))
 
@@ -93,7 +95,7 @@ def foreign(names):
     for name in dict.fromkeys(names):
         architecture, key, stages = network(experiment, name)
         if architecture is not None and known_stages(architecture) is None:
-            asked[key] = (key, architecture, stages, name in TRAINED)
+            asked[key] = (key, architecture, stages, design.trains(name))
     return list(asked.values())
 
 

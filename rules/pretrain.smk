@@ -5,20 +5,76 @@ localrules:
     link_backbone,
 
 
+@functools.cache
+def hash_of(name, seed):
+    """What makes a backbone that is trained here, as part of its path: another recipe never touches this one."""
+    return backbone_hash.backbone_hash(experiment, name, seed, images=corpus_state, code=stage_code)
+
+
+def corpus_state(dataset):
+    """State of a folder, looked at by the run alone: its jobs would each walk a million files, and may find others."""
+    if workflow.is_main_process or "SPD_CORPUS_STATE" not in os.environ:
+        os.environ["SPD_CORPUS_STATE"] = str(external.state(dataset))  # a variable that jobs inherit
+    return os.environ["SPD_CORPUS_STATE"]
+
+
+def training_job(name, seed):
+    return f"pretrain/{name}-seed{seed}-{hash_of(name, seed)}"
+
+
+def trained(name, seed):
+    """The record of a training, which says that it is complete; weights and history lie with it."""
+    return results(TRAINING.format(pretraining=name, hash=hash_of(name, seed), seed=seed))
+
+
+def initial_weights(wc):
+    """What a continued pre-training waits for; a path that this config does not lead to stops here."""
+    if workflow.is_main_process and wc.hash != hash_of(wc.pretraining, int(wc.seed)):
+        raise WorkflowError(
+            f"{RESULTS}/backbones/{wc.pretraining}/{wc.hash}: made by other settings than those of this config, "
+            f"which lead to {trained(wc.pretraining, int(wc.seed))}"
+        )
+    starts = design.start_of(wc.pretraining, int(wc.seed))
+    return [trained(*start) if design.trains(start.pretraining) else results(start.path) for start in starts]
+
+
+def setting(key):
+    """A part of what makes a training, as a function of its wildcards."""
+    return lambda wc: backbone_hash.settings(experiment, wc.pretraining)[key]
+
+
+def of_training(resource):
+    """A resource of each training as a function of its wildcards; None leaves it out."""
+    model = workflow.resource_settings.overwrite_resources.get("pretrain", {}).get("gpu_model")
+    return lambda wc: training_resources(experiment.compute, wc.pretraining, model).get(resource)
+
+
+if workflow.is_main_process:
+    kept.remove_dangling_links(Path(RESULTS))  # Snakemake stumbles over links to what was deleted by hand
+
+
+def set_aside_earlier_backbones():
+    """Snakemake would delete a file that lies where a link is to be made."""
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "link_backbone":
+            if line := kept.set_aside(Path(RESULTS), job.wildcards.pretraining, int(job.wildcards.seed)):
+                print(f"Note: {line}.", file=sys.stderr, flush=True)
+
+
 rule corpus:
     """Decode the pre-training images once into one memory map; every training reads it."""
     input:
-        manifest=manifest(experiment.corpus.dataset, "1cls"),
-        sidecar=manifest(experiment.corpus.dataset, "1cls").removesuffix("csv") + "json",
+        manifest=results(MANIFEST.format(dataset=experiment.corpus.dataset, setup="1cls")),
+        sidecar=results(SIDECAR.format(dataset=experiment.corpus.dataset, setup="1cls")),
     output:
-        corpus=f"{RESULTS}/corpus/{experiment.corpus.dataset}.safetensors",
-        record=f"{RESULTS}/records/corpus.json",
+        corpus=results(f"corpus/{experiment.corpus.dataset}.safetensors"),
+        record=results("records/corpus.json"),
     log:
-        f"{RESULTS}/logs/corpus.log",
+        results("logs/corpus.log"),
     threads: experiment.compute.threads
     resources:
         # Not a param: which trainings read a corpus changes nothing in it.
-        batches=json.dumps(batches_of(used_trainings())),
+        batches=json.dumps(batches_of(design.trained)),
     params:
         dataset=experiment.corpus.dataset,
         size=experiment.corpus.size,
@@ -38,13 +94,13 @@ rule pretrain:
         corpus=ancient(rules.corpus.output.corpus),
         manifest=ancient(rules.corpus.input.manifest),
         sidecar=ancient(rules.corpus.input.sidecar),
-        init=ancient(initial_weights_of),
+        init=ancient(initial_weights),
     output:
-        record=f"{RESULTS}/backbones/{{pretraining}}/{{hash}}/seed{{seed}}.json",
+        record=results(TRAINING),
     log:
-        f"{RESULTS}/logs/pretrain/{{pretraining}}-seed{{seed}}-{{hash}}.log",
+        results("logs/pretrain/{pretraining}-seed{seed}-{hash}.log"),
     benchmark:
-        f"{RESULTS}/benchmarks/pretrain/{{pretraining}}-seed{{seed}}-{{hash}}.tsv"
+        results("benchmarks/pretrain/{pretraining}-seed{seed}-{hash}.tsv")
     wildcard_constraints:
         pretraining=pattern(TRAINED),
     threads: experiment.compute.threads
@@ -61,9 +117,9 @@ rule pretrain:
             experiment.recipes[experiment.pretrainings[wc.pretraining].recipe].checkpoint_minutes
         ),
     params:
-        architecture=settings_of("architecture"),
-        recipe=settings_of("recipe"),
-        spd=settings_of("spd"),
+        architecture=setting("architecture"),
+        recipe=setting("recipe"),
+        spd=setting("spd"),
     script:
         "../workflow_scripts/pretrain.py"
 
@@ -73,11 +129,11 @@ rule link_backbone:
     input:
         record=lambda wc: trained(wc.pretraining, int(wc.seed)),
     output:
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        history=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.history.jsonl",
-        record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
+        backbone=results(BACKBONE),
+        history=results(HISTORY),
+        record=results(BACKBONE_RECORD),
     log:
-        f"{RESULTS}/logs/link_backbone/{{pretraining}}-seed{{seed}}.log",
+        results("logs/link_backbone/{pretraining}-seed{seed}.log"),
     wildcard_constraints:
         pretraining=pattern(TRAINED),
     script:
@@ -91,12 +147,12 @@ rule views:
         manifest=rules.corpus.input.manifest,
         sidecar=rules.corpus.input.sidecar,
     output:
-        sheets=[f"{RESULTS}/views/{name}.png" for name in used_trainings()],
-        record=f"{RESULTS}/records/views.json",
+        sheets=[results(f"views/{name}.png") for name in design.trained],
+        record=results("records/views.json"),
     log:
-        f"{RESULTS}/logs/views.log",
+        results("logs/views.log"),
     params:
-        pretrainings=[views_of(name) for name in used_trainings()],
+        pretrainings=[backbone_hash.view_settings(experiment, name) for name in design.trained],
         code=stage_code("views"),
     script:
         "../workflow_scripts/views.py"
@@ -105,19 +161,19 @@ rule views:
 rule import_backbone:
     """Weights from elsewhere become the same kind of file; nothing is unpickled."""
     input:
-        lambda wc: fetched(CHECKPOINTS.get(wc.pretraining)) or [],
+        lambda wc: external.weights(wc.pretraining) or [],
     output:
-        backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
-        record=f"{RESULTS}/records/backbones/{{pretraining}}-seed{{seed}}.json",
+        backbone=results(BACKBONE),
+        record=results(BACKBONE_RECORD),
     log:
-        f"{RESULTS}/logs/import_backbone/{{pretraining}}-seed{{seed}}.log",
+        results("logs/import_backbone/{pretraining}-seed{seed}.log"),
     wildcard_constraints:
         pretraining=pattern(ELSEWHERE),
     params:
         source=lambda wc: experiment.pretrainings[wc.pretraining].source.model_dump(
             mode="json", exclude={"stages", "seed"}
         ),
-        sha256=lambda wc: published_sha256(CHECKPOINTS.get(wc.pretraining)),
+        sha256=lambda wc: external.published_sha256(wc.pretraining),
         code=stage_code("import_backbone"),
     script:
         "../workflow_scripts/import_backbone.py"

@@ -29,7 +29,7 @@ with running(snakemake) as job:
     environment.write_text("\n".join([head, *installed]) + "\n", encoding="utf-8")
 
     def beside(record):
-        entry = {**snakemake.params.beside.get(record, {})}
+        entry = {**snakemake.params.attachments.get(record, {})}
         if "/records/tables/" in record:
             entry["figures"] = [(str(config), ""), (str(environment), "")]
         elif views := entry.pop("views", None):

@@ -23,7 +23,7 @@ from spd.detectors.finetuned.options import ClassifierOptions, FewShotOptions, U
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.features.options import FeatureOptions
 from spd.linear_protocol.options import LinearProtocols
-from spd.methods.options import Recipe, SPDOptions, conflict
+from spd.methods.options import Recipe, SPDOptions, active, conflict
 from spd.options import Options
 from spd.report.options import TableOptions
 
@@ -232,6 +232,25 @@ class Config(Options):
         if lines:
             raise ValueError("\nconfig: ".join(lines))
         return self
+
+    def architecture(self, row: str) -> str:
+        """The network of a pre-training; of source `file`, whose file says it, what the config supposes."""
+        pretraining = self.pretrainings[row]
+        source = pretraining.source
+        return source.network if source else self.backbones[pretraining.backbone].architecture
+
+    def stages(self, row: str) -> tuple[str, ...]:
+        """Stages that detectors read of a pre-training's network, shallow to deep."""
+        pretraining = self.pretrainings[row]
+        return (pretraining.source or self.backbones[pretraining.backbone]).stages
+
+    def term(self, row: str) -> SPDOptions | None:
+        """The SPD term of a pre-training; None where it has none."""
+        return active(self.spd[self.pretrainings[row].spd])
+
+    def profile(self, detector: str, name: str) -> Profile:
+        """A detector's profile, with its `geometry` and its `options`."""
+        return getattr(self.detectors, detector)[name]
 
     def asks_for_faiss(self) -> bool:
         """Whether a table needs faiss: one of its profiles has `search: faiss`."""

@@ -366,12 +366,17 @@ def parse_recipe(values: dict) -> SimSiamRecipe | MoCoRecipe | SimCLRRecipe | Su
     return TypeAdapter(Recipe).validate_python(values)
 
 
+def active(spd: SPDOptions | None) -> SPDOptions | None:
+    """The term that is added to a base method; None where there is none, and where its eta is 0."""
+    return spd if spd is not None and spd.eta > 0 else None
+
+
 def seen_views(
     recipe: SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe, spd: SPDOptions | None
 ) -> tuple[ViewsOptions, tuple[str, ...]]:
     """(options, names) of the views that a pre-training sees; spd None or eta 0: the base method's."""
     base = ("x",) if recipe.method == "supervised" else ("q", "k")
-    if spd is None or spd.eta == 0:
+    if (spd := active(spd)) is None:
         return recipe.views, base
     views = spd.views(recipe.views)
     return views, views.names(base, spd=True)
@@ -381,7 +386,7 @@ def conflict(
     recipe: SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe, spd: SPDOptions | None
 ) -> str | None:
     """Why this recipe cannot be trained with this SPD term, and the way out; None where it can."""
-    if spd is None or spd.eta == 0:
+    if (spd := active(spd)) is None:
         return None
     if spd.objective_of(recipe.method) == "xent":
         if spd.statistics == "own":

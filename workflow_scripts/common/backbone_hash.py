@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spd.config.design import Design
 from spd.config.model import Config
 from spd.data.options import DatasetOptions, located
 
@@ -43,7 +44,7 @@ def made_of(
         weights = _published(experiment, row.source.checkpoint)
         return {**source, "weights": weights, "code": code("import_backbone")}
     data = experiment.datasets[experiment.corpus.dataset]
-    generated = data.archive is not None and data.archive.file.startswith("data/demo/")
+    generated = data.archive is not None and data.archive.generated
     stages = ["examine", "manifest", "corpus", "pretrain"]
     stages += ["unpack"] * (data.archive is not None) + ["demo_archive"] * generated
     return {
@@ -54,7 +55,7 @@ def made_of(
         "archive": experiment.demo_data.model_dump(mode="json") if generated else _archive(data),
         "init": [
             [backbone_hash(experiment, start, at, images=images, code=code), at]
-            for start, at in start_of(experiment, name, seed)
+            for start, at in Design(experiment).start_of(name, seed)
         ],
         "code": {stage: code(stage) for stage in stages},
     }
@@ -64,21 +65,26 @@ def settings(experiment: Config, name: str) -> dict[str, Any]:
     """`architecture`, `recipe` and `spd` of a pre-training, without what decides no weight; `spd` is None
     where its eta is 0, whatever else it says."""
     row = experiment.pretrainings[name]
-    recipe, spd = experiment.recipes[row.recipe], experiment.spd[row.spd]
+    spd = experiment.term(name)
     return {
-        "architecture": experiment.backbones[row.backbone].architecture,
-        "recipe": recipe.model_dump(mode="json", exclude={"checkpoint_minutes"}),
-        "spd": spd.model_dump(mode="json") if spd.eta > 0 else None,
+        "architecture": experiment.architecture(name),
+        "recipe": experiment.recipes[row.recipe].model_dump(mode="json", exclude={"checkpoint_minutes"}),
+        "spd": None if spd is None else spd.model_dump(mode="json"),
     }
 
 
-def start_of(experiment: Config, name: str, seed: int) -> list[tuple[str, int]]:
-    """(pre-training, seed) that a continued pre-training starts from; empty for one from scratch."""
-    start = experiment.pretrainings[name].init
-    if start is None:
-        return []
-    seeds = experiment.pretrainings[start].seeds
-    return [(start, seed if seed in seeds else seeds[0])]
+def view_settings(experiment: Config, name: str) -> dict[str, Any]:
+    """What decides the views of a pre-training: not its learning rate, not the weight of SPD."""
+    row = experiment.pretrainings[name]
+    recipe, spd = experiment.recipes[row.recipe], experiment.spd[row.spd]
+    return {
+        "seed": row.seeds[0],
+        "recipe": recipe.model_dump(mode="json", include={"method", "views", "batch", "held_out"}),
+        "spd": {
+            **spd.model_dump(mode="json", include={"local", "strengths", "anchor", "weak_draws"}),
+            "eta": 0.0 if experiment.term(name) is None else 1.0,
+        },
+    }
 
 
 def _archive(data: DatasetOptions) -> Any:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spd.config.design import Design
 from spd.config.model import Config, ConfigError, load, merge, read_yaml
 from spd.data.fingerprint import folder_fingerprint
 from spd.data.options import expand, located
 from workflow_scripts.common import locks
-from workflow_scripts.common.backbone_hash import backbone_hash, start_of
+from workflow_scripts.common.backbone_hash import backbone_hash
 from workflow_scripts.common.provenance import source_hash
 from workflow_scripts.common.verify import LISTS, hash_list, write_hashes
 
@@ -96,7 +97,7 @@ def uses(experiment: Config, results: Path, code: Any) -> dict[Path, list[str]]:
         made = backbone_hash(experiment, name, seed, images=images, code=code)
         return (results / "backbones" / name / made / f"seed{seed}.json").resolve()
 
-    found: dict[Path, list[str]] = {}
+    found, design = {}, Design(experiment)
     for name, row in experiment.pretrainings.items():
         tables = [table for table, options in experiment.tables.items() if name in options.rows]
         asked = f"row {name} ({', '.join(tables) or 'in no table'})"
@@ -107,14 +108,21 @@ def uses(experiment: Config, results: Path, code: Any) -> dict[Path, list[str]]:
             continue
         for seed in row.seeds:
             found.setdefault(record(name, seed), []).append(asked)
-            for start, at in start_of(experiment, name, seed):
-                if experiment.pretrainings[start].recipe is not None:
+            for start, at in design.start_of(name, seed):
+                if design.trains(start):
                     found.setdefault(record(start, at), []).append(f"init of {name}")
     for link in sorted((results / "backbones").glob("*/seed*.safetensors")):
         if link.is_symlink():
             target = link.resolve().with_suffix(".json")
             found.setdefault(target, [f"the last run, as {link.parent.name}"])
     return found
+
+
+def remove_dangling_links(results: Path) -> None:
+    """Removes links under the rows' own names to backbones that were deleted by hand."""
+    for link in [*results.glob("backbones/*/seed*"), *results.glob("records/backbones/*")]:
+        if link.is_symlink() and not link.exists():
+            link.unlink()
 
 
 def set_aside(results: Path, name: str, seed: int) -> str | None:

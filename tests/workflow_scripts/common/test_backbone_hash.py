@@ -8,9 +8,10 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 
+from spd.config.design import Design
 from spd.config.model import load
 from spd.training.loop import identity
-from workflow_scripts.common.backbone_hash import DIGITS, backbone_hash, start_of
+from workflow_scripts.common.backbone_hash import DIGITS, backbone_hash
 
 CONFIG = Path(__file__).resolve().parents[3] / "config.yaml"
 ROWS = {"supervised": "sup_spd", "simsiam": "simsiam_spd", "moco": "moco_spd", "simclr": "simclr_spd"}
@@ -152,7 +153,7 @@ def test_what_made_the_initial_weights_counts_through_any_number_of_rows(tmp_pat
     assert made(changed, "fourth") != made(base, "fourth")
     assert made(changed, "third") == made(base, "third")
     # Both seeds start from the one seed of the row before, and are told apart by their files' names.
-    assert start_of(base, "third", 5) == [("second", 0)] == start_of(base, "third", 0)
+    assert Design(base).start_of("third", 5) == [("second", 0)] == Design(base).start_of("third", 0)
     assert made(base, "third", 5) == made(base, "third", 0)
     several = config(pretrainings={**rows, "second": {**rows["second"], "seeds": [0, 5]}})
     assert made(several, "third", 5) != made(several, "third", 0)
