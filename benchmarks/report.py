@@ -6,7 +6,9 @@ import re
 import sys
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+sys.path.append(str(ROOT))  # for what a benchmark takes of workflow_scripts
 
 
 def machine() -> str:

@@ -80,16 +80,6 @@ def test_least_ranks_divide_the_batch_and_keep_groups_whole():
     assert least_ranks(one, MoCoRecipe(batch=96, batch_norm_group=32, queue=96), 40) == 3
 
 
-def test_papers_trainings_fit_80_gb():
-    names = [name for name, row in PAPER.pretrainings.items() if row.recipe is not None]
-    found = gpu_memory.trainings(PAPER, names, gpu_memory.CARD)
-    assert len(found) == 18  # two of them optional
-    for one in found:
-        assert one.least <= one.ranks and one.gib <= gpu_memory.SHARE * gpu_memory.CARD, one.name
-    least = {one.name: one.least for one in found}
-    assert (least["simclr"], least["simclr_spd"], least["simsiam_spd"], least["moco_spd"]) == (8, 16, 2, 1)
-
-
 def test_running_out_of_memory_says_how_many_gpus_would_do(monkeypatch):
     recipe, spd = PAPER.recipes["simclr"], PAPER.spd["spd"]
     monkeypatch.setattr(
@@ -109,12 +99,3 @@ def test_out_of_memory_where_it_should_fit_or_nothing_would_do():
     assert "no number of GPUs that divides the batch of 256" in gpu_memory.shortage(
         "resnet50", recipe, None, 1, 1.5
     )
-
-
-def test_the_table_has_all_pretrainings(monkeypatch):
-    monkeypatch.setattr(gpu_memory, "memory_of", lambda *_: Memory(2**27, 2**30))
-    text = gpu_memory.table(CONFIG, "paper", 79)
-    rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()[2:]}
-    assert len(rows) == 18
-    # 4096 images of 128 MiB and a GiB; 71.1 GiB hold 560 images
-    assert rows["simclr"] == "| simclr | 128 | 4,096 | 513 | 8 | 8 | 65 |"
