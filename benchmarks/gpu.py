@@ -29,7 +29,7 @@ from spd.methods.options import Recipe, SPDOptions
 from spd.training import loop
 from spd.training.monitor import Monitor
 from spd.training.settings import Outputs, Settings
-from workflow_scripts.planning.cost import flops_of
+from workflow_scripts.planning.counting import training_flops
 
 CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
 METHODS = ("supervised", "simsiam", "moco", "simclr")
@@ -98,7 +98,7 @@ def row(images: Corpus, method: str, spd: SPDOptions, batch: int, **changes: Any
     shares = " | ".join(f"{value / sum(spent):.0%}" for value in spent)
     name = method + (" + SPD" if spd.eta else "") + (", compiled" if recipe.compile else "")
     memory = timing["peak_gpu_memory_mib"]
-    flops = flops_of("resnet50", recipe, spd if spd.eta else None)
+    flops = training_flops("resnet50", recipe, spd if spd.eta else None)
     found = (
         f"| {name} | {batch} | {rate:.0f} | {rate * flops / 1e12:.0f} | {memory / 1024:.1f} "
         f"| {memory / batch:.0f} | {shares} |"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from spd.files import atomic_write
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+sys.path.append(str(ROOT))  # for what a benchmark takes of workflow_scripts
 
 
 def machine() -> str:

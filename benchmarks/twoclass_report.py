@@ -5,16 +5,12 @@
     python benchmarks/twoclass_report.py
 """
 
-import re
-from pathlib import Path
-
 import pandas as pd
+from report import ROOT, write_section
 
 from spd.files import read_json
 from spd.metrics.aggregate import paired_effect
-from workflow_scripts.planning.twoclass_cost import table as cost_table
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "magnetic_tile_twoclass"
 REAL, RANDOM = "lite0", "lite0_random"
 
@@ -52,18 +48,9 @@ def differences() -> str:
 
 
 def main() -> None:
-    page = ROOT / "docs" / "two-class.md"
-    text = page.read_text(encoding="utf-8")
-    sections = {"cost": cost_table(ROOT / "config.yaml", "paper")}
-    if RESULTS.is_dir():
-        sections["tiles"] = f"{means()}\n\nPaired by draw:\n\n{differences()}"
-    for name, content in sections.items():
-        marks = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-        replacement = f"{marks[0]}\n{content}\n{marks[1]}"
-        text = re.sub(pattern, lambda _, new=replacement: new, text, flags=re.DOTALL)
-    page.write_text(text, encoding="utf-8")
-    print("\n\n".join(sections.values()))
+    markdown = f"{means()}\n\nPaired by draw:\n\n{differences()}"
+    print(markdown)
+    write_section("tiles", markdown, document="two-class.md")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from spd.methods.options import SimSiamRecipe, SPDOptions
 from spd.views import views
 from spd.views.options import WEAK, LocalOptions, ViewOptions, ViewsOptions
 from spd.views.sheet import generated_images
-from workflow_scripts.planning.cost import Traffic, flops_of
+from workflow_scripts.planning.counting import Traffic, training_flops
 
 MEAN, STD = ViewsOptions().mean, ViewsOptions().std
 BATCH = 32
@@ -338,7 +338,7 @@ def arithmetic(size: int, canvas: int) -> str:
             sample()
         gigaflops, megabytes = products.get_total_flops() / BATCH / 1e9, traffic.bytes / BATCH / 1e6
         lines.append(f"| {len(names)} views | {gigaflops:.2f} | {megabytes:.0f} | {traffic.operations} |")
-    network = flops_of("resnet50", SimSiamRecipe(), SPDOptions()) / 1e9
+    network = training_flops("resnet50", SimSiamRecipe(), SPDOptions()) / 1e9
     lines += [
         "",
         f"What follows for the 4 views of an image on a GPU: no measurement, but arithmetic. Launches at "

@@ -101,11 +101,10 @@ def foreign(names):
 
 def bytes_to_write(jobs):
     """Of archives, corpus, image caches and maps: what stays, and can be counted before anything is there."""
-    from workflow_scripts.planning.disk import counted, published
     from workflow_scripts.planning.files import Files
 
-    files = Files(experiment, counted(Path(RESULTS) / "manifests", published(experiment)))
-    return sum(files.kept(job.rule.name, job.wildcards_dict) for job in jobs)
+    files = Files(experiment, Path(RESULTS) / "manifests")
+    return sum(files.bytes_of(job.rule.name, job.wildcards_dict) for job in jobs)
 
 
 check_config()

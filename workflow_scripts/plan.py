@@ -1,13 +1,14 @@
-"""Prints what the whole experiment would take: jobs, hours, wall time, disk, price; the log keeps it."""
+"""Prints what the whole experiment would take: jobs, hours, wall time, disk, trainings; the log keeps it."""
 
 import sys
 from pathlib import Path
 
-from graph import graph
 from snakemake.exceptions import WorkflowError
 
 from spd.config.model import load
-from workflow_scripts.planning.disk import counted, published
+
+sys.path.insert(0, str(Path(snakemake.params.snakefile).parent))
+from workflow_scripts.planning.graph import graph
 from workflow_scripts.planning.report import report
 
 log, snakefile = Path(snakemake.log[0]), Path(snakemake.params.snakefile)
@@ -18,8 +19,6 @@ try:
 except WorkflowError as error:
     log.write_text(f"{error}\n")
     sys.exit(f"plan: {error}")
-text = report(
-    experiment, nodes, counted(Path(f"results/{experiment.preset}/manifests"), published(experiment))
-)
+text = report(experiment, nodes, Path(f"results/{experiment.preset}/manifests"))
 log.write_text(text)
 print(text)

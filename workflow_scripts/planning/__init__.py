@@ -1,1 +1,1 @@
-"""What a whole experiment would take: jobs, GPU-hours, wall time and disk, before anything runs."""
+"""What a whole experiment would take, before anything runs: jobs, hours, wall time, disk and GPU memory."""

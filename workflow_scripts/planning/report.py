@@ -1,166 +1,177 @@
-"""A plan as Markdown: jobs and hours of each stage; wall time, peak disk and price for G GPUs."""
+"""A plan as Markdown: jobs and hours of each stage, wall time and price for G GPUs, disk, trainings."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from graphlib import TopologicalSorter
+from pathlib import Path
 
+import numpy as np
+
+from spd.config.design import Design
 from spd.config.model import Config
-from spd.training.memory import SHARE
-from workflow_scripts.planning import gpu_memory
-from workflow_scripts.planning.cost import PUBLISHED
-from workflow_scripts.planning.disk import Counts
-from workflow_scripts.planning.schedule import (
-    Job,
-    ScheduleError,
-    longest_ways,
-    makespan,
-    peak_bytes,
-    schedule,
-    total,
-)
-from workflow_scripts.planning.stages import Node, Stages
+from spd.methods.options import seen_views
+from spd.training.memory import SHARE, least_ranks, memory_of
+from workflow_scripts.planning.counting import training_flops, view_bytes
+from workflow_scripts.planning.graph import Node
+from workflow_scripts.planning.rates import PUBLISHED
+from workflow_scripts.planning.stages import Stages
+
+KINDS = {  # files -> the stages that leave them
+    "archives": ("download",),
+    "unpacked archives (about their size)": ("unpack",),
+    "packed corpus": ("corpus",),
+    "image caches": ("images",),
+    "backbones": ("pretrain", "import_backbone"),
+    "anomaly maps": ("detect",),
+}
 
 
-def report(experiment: Config, nodes: Mapping[int, Node], counts: Counts) -> str:
-    """The whole plan of `nodes`, the graph of an experiment's jobs.
+class Plan:
+    """The jobs of an experiment, in an order in which they can run, and what each takes.
 
-    Ranges are the least and the most that the published throughputs give.
+    seconds: (jobs, 2), least and most by the published rates; 0 where a job need not run. gpus, cores, and
+    bytes of its files: (jobs,). Nodes with GPUs have cores of their own, and the login node's jobs are small.
     """
-    stages = Stages(experiment, counts)
-    ends = [stages.jobs(nodes, most=most) for most in (False, True)]
-    parts = [_stages(nodes, ends), _machines(experiment, ends), *_memory(experiment, nodes)]
-    parts.append("\n".join([*_assumptions(experiment, nodes), _linear_protocol(experiment, stages)]))
-    if stages.unknown:
-        names = ", ".join(sorted(stages.unknown))
-        parts.append(
-            f"Not counted, since nobody knows their images before their manifests are made: {names}. "
-            "Jobs on them take their start alone, and no disk."
-        )
+
+    def __init__(self, experiment: Config, nodes: Mapping[int, Node], manifests: Path):
+        """nodes: the graph of jobs. manifests: the folder of those that are made already."""
+        self.experiment, self.costs = experiment, Stages(experiment, manifests)
+        order = list(TopologicalSorter({i: node.after for i, node in nodes.items()}).static_order())
+        place = {i: position for position, i in enumerate(order)}
+        self.nodes = [nodes[i]._replace(after=tuple(place[j] for j in nodes[i].after)) for i in order]
+        works = [self.costs.work(node.stage, node.at) for node in self.nodes]
+        jobs, threads = list(zip(self.nodes, works, strict=True)), experiment.compute.threads
+        seconds = [self.costs.seconds(node, work) if node.left else (0.0, 0.0) for node, work in jobs]
+        self.seconds = np.array(seconds).reshape(-1, 2)
+        self.stages = np.array([node.stage for node in self.nodes])
+        self.gpus = np.array([node.gpus for node in self.nodes], dtype=int)
+        self.cores = np.array([0 if node.gpus or node.local else threads for node in self.nodes], dtype=int)
+        self.bytes = np.array([work.files for work in works], dtype=float)
+
+    def longest_chain(self) -> np.ndarray:
+        """(least, most) seconds of jobs that wait for each other, which no machine shortens."""
+        ends = np.zeros_like(self.seconds)
+        for i, node in enumerate(self.nodes):
+            ends[i] = self.seconds[i] + ends[list(node.after)].max(axis=0, initial=0.0)
+        return ends.max(axis=0, initial=0.0)
+
+    def wall_time(self, gpus: int) -> np.ndarray:
+        """(least, most) seconds: the longest chain, or the work divided by the GPUs or by the cores. No
+        schedule is shorter."""
+        work = self.gpus @ self.seconds / max(1, gpus), self.cores @ self.seconds / self.experiment.plan.cpus
+        return np.maximum.reduce([self.longest_chain(), *work])
+
+    def files(self) -> dict[str, float]:
+        """Bytes of each kind of file at their most; temporary features count while detectors read them."""
+        kinds = {kind: self.bytes[np.isin(self.stages, stages)].sum() for kind, stages in KINDS.items()}
+        features, compute = np.sort(self.bytes[self.stages == "features"]), self.experiment.compute
+        if compute.keep_features:
+            return {**kinds, "features": features.sum()}
+        jobs = max(1, self.experiment.plan.cpus // compute.threads)
+        name = f"features of {jobs} detector jobs, of {features.sum() / 2**30:,.0f} GiB in all"
+        return {**kinds, name: features[-jobs:].sum()}
+
+
+def report(experiment: Config, nodes: Mapping[int, Node], manifests: Path) -> str:
+    """The whole plan; arguments as those of `Plan`."""
+    plan = Plan(experiment, nodes, manifests)
+    sizes = [*plan.files().items(), ("**at its peak**", sum(plan.files().values()))]
+    disk = _table(["files", "GiB"], [[name, f"{size / 2**30:,.1f}"] for name, size in sizes])
+    parts = ["### Jobs", _jobs(plan), "### Time", *_time(plan), "### Disk", disk]
+    if any(node.stage == "pretrain" and node.gpus for node in plan.nodes):
+        parts += ["### Trainings", *_trainings(plan)]
     return "\n\n".join(parts) + "\n"
 
 
-def _stages(nodes: Mapping[int, Node], ends: list[dict[int, Job]]) -> str:
-    jobs, left = Counter(), Counter()
-    depth: dict[int, int] = {}
-    for i in reversed(longest_ways(ends[0])):  # what is waited for comes first
-        depth[i] = 1 + max((depth[other] for other in nodes[i].after), default=0)
-    for node in (nodes[i] for i in sorted(nodes, key=depth.get)):
-        jobs[node.stage] += 1
-        left[node.stage] += node.left
-    rows = ["| stage | jobs | left | GPU-hours | core-hours |", "|---|---:|---:|---:|---:|"]
-    for stage in [*jobs, None]:
-        of = [[job for i, job in jobs_.items() if stage is None or nodes[i].stage == stage] for jobs_ in ends]
-        name = stage or "**all**"
-        count = f"{sum(jobs.values()) if stage is None else jobs[stage]:,}"
-        remaining = f"{sum(left.values()) if stage is None else left[stage]:,}"
-        hours = " | ".join(_range(*(total(part, kind) / 3600 for part in of)) for kind in ("gpus", "cpus"))
-        rows.append(f"| {name} | {count} | {remaining} | {hours} |")
-    return "\n".join(rows)
+def _jobs(plan: Plan) -> str:
+    left, rows = np.array([node.left for node in plan.nodes], dtype=int), []
+    for stage in [*dict.fromkeys(plan.stages), None]:
+        part = plan.stages == stage if stage else np.ones(len(left), dtype=bool)
+        hours = [_range(of[part] @ plan.seconds[part] / 3600) for of in (plan.gpus, plan.cores)]
+        rows.append([stage or "**all**", f"{part.sum():,}", f"{left[part].sum():,}", *hours])
+    return _table(["stage", "jobs", "left", "GPU-hours", "core-hours"], rows)
 
 
-def _machines(experiment: Config, ends: list[dict[int, Job]]) -> str:
-    plan = experiment.plan
-    spent = [total(jobs.values(), "gpus") / 3600 for jobs in ends]
-    chains = [max(longest_ways(jobs).values(), default=0.0) for jobs in ends]
-    unit, seconds = _unit(max(chains))
-    names = (f"wall time, {unit}", "GPUs at work, %", "peak disk, GiB", "price of GPU-hours")
-    rows: dict[str, list[str]] = {name: [] for name in names}
-    sizes = plan.gpus if any(spent) else (0,)
+def _time(plan: Plan) -> list[str]:
+    options, work, chain = plan.experiment.plan, plan.gpus @ plan.seconds, plan.longest_chain()
+    units = {"days": 86400, "hours": 3600, "minutes": 60}
+    unit = next((unit for unit, seconds in units.items() if chain[1] >= 2 * seconds), "minutes")
+    rows = [[f"wall time, {unit}"], ["GPUs at work, %"], ["price of GPU-hours"]]
+    sizes = options.gpus if work.any() else (0,)
     for gpus in sizes:
-        try:
-            spans = [schedule(jobs, {"gpus": gpus, "cpus": plan.cpus}) for jobs in ends]
-        except ScheduleError:
-            cells = ["a training needs more", "", "", ""]
-        else:
-            walls = [makespan(one) for one in spans]
-            busy = [
-                360_000 * hours / (wall * gpus) if wall * gpus else 0.0
-                for hours, wall in zip(spent, walls, strict=True)
-            ]
-            peak = max(peak_bytes(jobs, one) for jobs, one in zip(ends, spans, strict=True))
-            cells = [
-                _range(*(wall / seconds for wall in walls)),
-                _range(*sorted(busy)),
-                f"{peak / 2**30:,.0f}",
-                _range(*(plan.price * hours for hours in spent)),
-            ]
-        for row, cell in zip(rows.values(), cells, strict=True):
-            row.append(cell)
-    head = [f"| G | {' | '.join(f'{gpus:,}' for gpus in sizes)} |", "|---" + "|---:" * len(sizes) + "|"]
-    table = [*head, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())]
-    longest = _range(*(chain / seconds for chain in chains))
-    return "\n".join(
-        [*table, "", f"Longest chain of jobs, which no number of GPUs shortens: {longest} {unit}."]
-    )
-
-
-def _memory(experiment: Config, nodes: Mapping[int, Node]) -> list[str]:
-    """Trainings on GPUs that are counted to need more memory than theirs have, and how many would do."""
-    gib = experiment.plan.gpu_gib
-    trained = [node.at["pretraining"] for node in nodes.values() if node.stage == "pretrain" and node.gpus]
-    if gib is None or not trained:
-        return []
-    counted = gpu_memory.trainings(experiment, dict.fromkeys(trained), gib)
-    large = [
-        f"* {one.name}: {one.gib:,.0f} GiB of each of {one.ranks}; "
-        + (f"{one.least} would do" if one.least else "no number that divides its batch would do")
-        for one in counted
-        if one.gib > SHARE * gib
+        wall, cells = plan.wall_time(gpus), ["a training needs more", "", ""]
+        if gpus >= max(plan.gpus, default=0):
+            busy = np.sort(100 * work / np.maximum(wall * gpus, 1e-9))
+            cells = [_range(wall / units[unit]), _range(busy), _range(options.price * work / 3600)]
+        rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
+    notes = [
+        "* Wall time: the longest chain of jobs, or the work divided by the GPUs, whichever is longer. "
+        "What does not pack well, queues, failures and probes come on top; the price is of GPUs at work.",
+        f"* Longest chain of jobs, which no number of GPUs shortens: {_range(chain / units[unit])} {unit}.",
+        f"* Rates (docs/cost.md): {'; '.join(one.source for one in PUBLISHED if one.gpu == options.gpu)}.",
+        f"* `plan:` of the config: {options.gpu}, {options.price:g} a GPU-hour; {options.cpus:,} CPU cores, "
+        f"{plan.experiment.compute.threads} a job, {options.cpu_gflops:g} GFLOP/s each; "
+        f"{options.mb_per_second:g} MB/s; {options.start_seconds:g} s a start.",
+        _linear_protocol(plan),
     ]
-    if not large:
-        return [f"Every training fits GPUs of {gib:g} GiB, as counted (`plan.gpu_gib`, docs/cost.md)."]
-    head = f"Too large for GPUs of {gib:g} GiB, as counted (`plan.gpu_gib`, docs/cost.md)"
-    return ["\n".join([f"{head}; `compute.trainings` gives them more:", *large])]
+    if not work.any():
+        notes.append("* No job asks for a GPU: trainings are counted at the CPUs' rate, without their views.")
+    if plan.costs.unknown:
+        notes.append(
+            "* Not counted, since their images are unknown before their manifests are made: "
+            f"{', '.join(sorted(plan.costs.unknown))}. Jobs on them take their start alone, and no disk."
+        )
+    return [_table(["G", *(f"{gpus:,}" for gpus in sizes)], rows), "\n".join(notes)]
 
 
-def _unit(seconds: float) -> tuple[str, int]:
-    """The largest unit of which it is at least two, and its seconds."""
-    units = (("days", 86400), ("hours", 3600), ("minutes", 60))
-    return next((unit for unit in units if seconds >= 2 * unit[1]), units[-1])
-
-
-def _assumptions(experiment: Config, nodes: Mapping[int, Node]) -> list[str]:
-    plan, compute = experiment.plan, experiment.compute
-    rates = "; ".join(one.source for one in PUBLISHED if one.gpu == plan.gpu)
-    widest = max((node.gpus for node in nodes.values()), default=0)
-    trained = {node.gpus for node in nodes.values() if node.stage == "pretrain"} - {0}
-    taken = sorted(trained or {widest})
-    ranks = f"{taken[0]}" if len(taken) == 1 else f"{taken[0]} to {taken[-1]}"
-    return [
-        f"* {plan.gpu} throughputs: {rates} (docs/cost.md). A training takes {ranks} "
-        f"GPU{'s' * (taken[-1] != 1)}; several share it without loss beyond that of the published runs."
-        if widest
-        else "* No job asks for a GPU: trainings are counted at the CPUs' rate, without their views.",
-        f"* `plan:` of the config: {plan.price:g} a GPU-hour; {plan.cpus:,} CPU cores, {compute.threads} a "
-        f"job, {plan.cpu_gflops:g} GFLOP/s each; {plan.mb_per_second:g} MB/s; "
-        f"{plan.start_seconds:g} s a start.",
-        "* List scheduling of the graph that Snakemake plans, the job with the longest way to the end first. "
-        "Waiting in the queue, failures and probes come on top; the price is of GPUs at work.",
-    ]
-
-
-def _linear_protocol(experiment: Config, stages: Stages) -> str:
+def _linear_protocol(plan: Plan) -> str:
     """What the target of this name takes: it is no part of the default target, and of no sum."""
-    gpus = min(1, experiment.compute.gpus)
-    backbones = {
-        (name, seed)
-        for table in experiment.tables.values()
-        for name in table.rows
-        for seed in experiment.pretrainings[name].seeds
-    }
-    nodes = [
-        Node("linear_classifier", {"pretraining": name}, gpus, False, ()) for name, _ in sorted(backbones)
-    ]
-    hours = [stages.seconds(node, stages.work(node.stage, node.at)) for node in nodes]
-    spent = _range(
-        *(sum(end) / 3600 * (gpus or experiment.compute.threads) for end in zip(*hours, strict=True))
-    )
+    compute, backbones, seconds = plan.experiment.compute, Design(plan.experiment).evaluated, np.zeros(2)
+    gpus = min(1, compute.gpus)
+    for backbone in backbones:
+        node = Node("linear_classifier", {"pretraining": backbone.pretraining}, gpus)
+        seconds += plan.costs.seconds(node, plan.costs.work(node.stage, node.at))
+    hours = _range(seconds * (gpus or compute.threads) / 3600)
     return (
-        f"* Not in these sums, since only who asks for it gets it: the target `linear_protocol` judges the "
-        f"{len(nodes)} backbones of the tables in {spent} {'GPU' if gpus else 'core'}-hours "
-        "(docs/training.md)."
+        f"* Not in these sums, since it runs only when asked for: the target `linear_protocol` judges the "
+        f"{len(backbones)} backbones of the tables in {hours} {'GPU' if gpus else 'core'}-hours."
     )
 
 
-def _range(least: float, most: float) -> str:
-    low, high = (f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.2g}" for value in (least, most))
+def _trainings(plan: Plan) -> list[str]:
+    experiment, gib = plan.experiment, plan.experiment.plan.gpu_gib
+    cards = list(dict.fromkeys(one.gpu for one in PUBLISHED))
+    nodes = [node for node in plan.nodes if node.stage == "pretrain"]
+    jobs = {node.at["pretraining"]: node for node in nodes}
+    rows, large, sums = [], [], np.zeros((len(cards), 2))
+    for name in (name for name in experiment.pretrainings if name in jobs):
+        recipe, spd = experiment.recipes[experiment.pretrainings[name].recipe], experiment.term(name)
+        architecture, work = experiment.architecture(name), plan.costs.work("pretrain", jobs[name].at)
+        memory, ranks = memory_of(architecture, recipe, spd), max(1, jobs[name].gpus)
+        least, size = gib and least_ranks(memory, recipe, gib), memory.gib(recipe.batch // ranks)
+        large += [name] if gib and size > SHARE * gib else []
+        flops, views = training_flops(architecture, recipe, spd), seen_views(recipe, spd)
+        hours = np.array([work.gpu_seconds(card) for card in cards]) / 3600
+        sums += hours * sum(node.at["pretraining"] == name for node in nodes)
+        cells = [name, architecture, f"{len(views[1])}", f"{flops / 1e9:.1f}"]
+        cells += [f"{view_bytes(*views) / 1e6:.0f}", f"{work.flops / flops / 1e6:.0f}", *map(_range, hours)]
+        cells += [f"{recipe.batch:,}", f"{ranks}", f"{size:.0f}", f"{least or 'none'}" if gib else ""]
+        rows.append(cells)
+    rows.append(["**all**", *[""] * 5, *map(_range, sums), *[""] * 4])
+    head = ["training", "network", "views", "GFLOP an image", "MB of views an image", "10^6 images"]
+    head += [*(f"{card}-hours" for card in cards), "batch", "GPUs", "GiB of each", "GPUs that would do"]
+    if not gib:
+        return [_table(head, rows, text=2)]
+    fit = f"too large are {', '.join(large)}: give them more (`compute.trainings`)" if large else "all fit"
+    note = f"On GPUs of {gib:g} GiB (`plan.gpu_gib`), of which a training may take {SHARE:.0%}: {fit}."
+    return [_table(head, rows, text=2), note]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> str:
+    """Markdown; the first `text` columns are text, the others numbers."""
+    ruler = ["---"] * text + ["---:"] * (len(head) - text)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ruler, *rows])
+
+
+def _range(ends: Iterable[float]) -> str:
+    low, high = (f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.2g}" for value in ends)
     return low if low == high else f"{low} - {high}"

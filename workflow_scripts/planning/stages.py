@@ -1,297 +1,175 @@
-"""What one job of each stage takes: operations, CPU time, bytes moved, bytes left on the disk.
-
-Networks are counted on torch's meta device (workflow_scripts.planning.cost), image counts are the
-publications' or those of a manifest that is there. CPU times are what docs/performance.md and this module's
-constants say: minutes beside the trainings' days. A stage that is not listed here (tables, pages, the store)
-takes `REPORT_SECONDS`.
-"""
+"""What one job of each stage takes: operations, CPU time, bytes moved and bytes left on the disk."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from spd.backbones.architectures import build
-from spd.backbones.stages import StageNetwork
-from spd.data.geometry import final_size
+from spd.detectors.finetuned.training import steps_of
 from spd.detectors.options import default_stages
 from spd.detectors.projection import johnson_lindenstrauss_dim
-from workflow_scripts.planning import cost, disk
-from workflow_scripts.planning import twoclass_cost as twoclass
-from workflow_scripts.planning.cost import PUBLISHED
-from workflow_scripts.planning.disk import Images
-from workflow_scripts.planning.files import Files
-from workflow_scripts.planning.schedule import Job
+from spd.methods.options import seen_views
+from workflow_scripts.planning.counting import (
+    fine_tuning_flops,
+    forward,
+    parameter_bytes,
+    training_flops,
+    view_bytes,
+)
+from workflow_scripts.planning.files import Files, Images
+from workflow_scripts.planning.graph import Node
 
-EXAMINE_SECONDS = {"mvtec": 0.0234}
-"""Core seconds an image to check a file, by reader: MVTec-AD's are large PNGs (docs/performance.md: 10,000 in
-117 s of two cores)."""
-EXAMINE_JPEG_SECONDS = 0.0022
-"""The same for JPEGs of VisA's size (10,000 in 11 s of two cores)."""
-DECODE_SECONDS = 0.020
-"""Core seconds to decode and resize a photograph of 1500 x 1000 (benchmarks/images.py's; measured alike)."""
-CORPUS_SECONDS = 0.003
-"""Core seconds to decode and squash a photograph of 500 x 375 (benchmarks/packed.py's; measured alike)."""
-DRAW_SECONDS = 30.0
-"""Core seconds of a generated archive (docs/performance.md: 21, 5 and 7)."""
-REPORT_SECONDS = 60.0
-"""Of a table, a page or the store: an assumption of ours."""
-VISA_SIZE = (1000, 1500)
-"""Height and width that `mode: short` is taken to resize."""
+from . import rates
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one job takes; see `Stages.seconds`."""
+    """What one job takes."""
 
-    flops: float = 0.0
-    """Of networks: a GPU's work where the job has one."""
-    view_bytes: float = 0.0
-    """Bytes that making views reads and writes on a GPU."""
+    flops: float = 0.0  # of networks: a GPU's work where the job has one
+    view_bytes: float = 0.0  # that making views reads and writes on a GPU
     core_seconds: float = 0.0
-    core_flops: float = 0.0
-    """Of a detector's products, on CPUs."""
-    moved: int = 0
-    """Bytes of a download or an unpacking."""
-    kept: int = 0
-    temporary: int = 0
-    """Bytes written, that stay or that go with the last reader (`workflow_scripts.planning.schedule.Job`)."""
+    files: int = 0  # bytes that it leaves on the disk
+
+    def gpu_seconds(self, gpu: str) -> tuple[float, float]:
+        """(least, most) seconds of one GPU at the published rates."""
+        seconds = [self.flops / rate + self.view_bytes / bandwidth for rate, bandwidth in _rates(gpu)]
+        return min(seconds), max(seconds)
 
 
-class Node(NamedTuple):
-    """A job of the workflow's graph."""
-
-    stage: str
-    """Name of its rule."""
-    at: Mapping[str, str]
-    """Its wildcards."""
-    gpus: int
-    """GPUs that it asks for, on all nodes together."""
-    local: bool
-    """Whether it runs on the login node."""
-    after: tuple[int, ...]
-    """Indices of the jobs that it waits for."""
-    reads: tuple[int, ...] = ()
-    """Those of them whose temporary files it reads."""
-    left: bool = True
-    """Whether it is still to run."""
+@cache
+def _rates(gpu: str) -> list[tuple[float, float]]:
+    """(FLOP/s, bytes/s of making views) of each published training on a GPU."""
+    return [
+        (one.images_per_second * training_flops("resnet50", one.recipe), one.view_bandwidth)
+        for one in rates.PUBLISHED
+        if one.gpu == gpu
+    ]
 
 
-@dataclass
+SHARED = ("examine", "corpus", "images", "detect")
+"""Stages whose work is divided among the job's cores; what shows results is one process's."""
+
+
 class Stages(Files):
     """Costs of the jobs of one experiment."""
 
-    _found: dict[tuple, Work] = field(default_factory=dict, repr=False)
+    def seconds(self, node: Node, work: Work) -> tuple[float, float]:
+        """(least, most) seconds of a job; the spread is that of the published rates."""
+        plan, threads = self.experiment.plan, 1 if node.local else self.experiment.compute.threads
+        fixed = plan.start_seconds + work.core_seconds / (threads if node.stage in SHARED else 1)
+        if not node.gpus:
+            return (fixed + work.flops / (plan.cpu_gflops * 1e9 * threads),) * 2
+        least, most = work.gpu_seconds(plan.gpu)
+        return fixed + least / node.gpus, fixed + most / node.gpus
 
     def work(self, stage: str, at: Mapping[str, str]) -> Work:
         """What a job takes; `at`: its wildcards, as the rules name them."""
-        key = (stage, *sorted(at.items()))
-        if key not in self._found:
-            known = getattr(self, f"_{stage}", None)
-            self._found[key] = known(at) if known else Work(core_seconds=REPORT_SECONDS)
-        return self._found[key]
+        files, rate = self.bytes_of(stage, at), self.experiment.plan.mb_per_second * 1e6
+        match stage:
+            case "download":
+                return Work(core_seconds=files / rate, files=files)
+            case "unpack":  # read and written
+                return Work(core_seconds=2 * files / rate, files=files)
+            case "demo_archive":
+                return Work(core_seconds=rates.DRAW_SECONDS)
+            case "examine":
+                entry = self.experiment.datasets[at["dataset"]]
+                one = rates.EXAMINE_SECONDS.get(entry.reader, rates.EXAMINE_JPEG_SECONDS)
+                if at["dataset"] == self.experiment.corpus.dataset:
+                    return Work(core_seconds=one * sum(self.corpus()[:2]))
+                return Work(core_seconds=one * self._number({**at, "setup": entry.setups[0]}))
+            case "manifest" | "draws" | "link_backbone":
+                return Work()
+            case "corpus":
+                return Work(core_seconds=rates.CORPUS_SECONDS * self.corpus().train, files=files)
+            case "images":
+                return Work(core_seconds=rates.DECODE_SECONDS * self._number(at), files=files)
+            case "pretrain":
+                return self._pretrain(at["pretraining"])
+            case "import_backbone":
+                return Work(files=parameter_bytes(self.experiment.architecture(at["pretraining"])))
+            case "linear_classifier":
+                return self._linear_classifier(at["pretraining"])
+            case "features":
+                (flops, shapes), images = self._forward(at), self._number(at)
+                return Work(images * flops, files=images * 4 * sum(map(math.prod, shapes.values())))
+            case "detect":
+                options, products = self._options(at), _padim if at["detector"] == "padim" else _patchcore
+                _, shapes = self._forward(at)
+                flops = 2 * sum(products(options, shapes, one) for one in self.images(**at))
+                return Work(core_seconds=flops / (self.experiment.plan.cpu_gflops * 1e9), files=files)
+            case "finetune_fewshot":
+                few = self.experiment.fewshot
+                return self._finetune(at, "2cls_fewshot", {2 * k: few.draws for k in few.shots})
+            case "finetune_highshot":
+                return self._finetune(at, "2cls_highshot", {None: 1})
+        return Work(core_seconds=rates.REPORT_SECONDS)
 
-    def seconds(self, node: Node, work: Work) -> tuple[float, float]:
-        """(least, most) seconds of a job: the spread is that of the published throughputs and of the
-        views' (`workflow_scripts.planning.cost`)."""
-        plan, threads = self.experiment.plan, self.experiment.compute.threads
-        core = plan.cpu_gflops * 1e9 * (1 if node.local else threads)
-        fixed = plan.start_seconds + work.moved / (plan.mb_per_second * 1e6) + work.core_flops / core
-        # What shows results is one process's work.
-        fixed += work.core_seconds / (1 if node.local or node.stage not in _PARALLEL else threads)
-        if not node.gpus:
-            return (fixed + work.flops / core,) * 2
-        rates = [work.flops / rate + work.view_bytes / bandwidth for rate, bandwidth in _rates(plan.gpu)]
-        return fixed + min(rates) / node.gpus, fixed + max(rates) / node.gpus
+    def _number(self, at: Mapping[str, str]) -> int:
+        return sum(images.train + images.test for images in self.images(**at))
 
-    def jobs(self, nodes: Mapping[int, Node], *, most: bool) -> dict[int, Job]:
-        """The graph's jobs for `workflow_scripts.planning.schedule`, at the published rates' slower or
-        faster end.
-
-        What is there already takes no time, but its room on the disk.
-        """
-        found = {}
-        for index, node in nodes.items():
-            work = self.work(node.stage, node.at)
-            if not node.left:
-                found[index] = Job(0.0, {}, node.after, kept=work.kept)
-                continue
-            # Nodes with GPUs have CPUs of their own; the login node's jobs are few.
-            needs = {} if node.local else {"cpus": self.experiment.compute.threads}
-            needs = {"gpus": node.gpus} if node.gpus else needs
-            length = self.seconds(node, work)[most]
-            found[index] = Job(length, needs, node.after, work.kept, work.temporary, node.reads)
-        return found
-
-    # --- data ----------------------------------------------------------------------------------------
-
-    def _demo_archive(self, at: Mapping[str, str]) -> Work:
-        return Work(core_seconds=DRAW_SECONDS)
-
-    def _download(self, at: Mapping[str, str]) -> Work:
-        size = self.kept("download", at)
-        return Work(moved=size, kept=size)
-
-    def _unpack(self, at: Mapping[str, str]) -> Work:
-        size = self.kept("unpack", at)
-        return Work(moved=2 * size, kept=size)
-
-    def _examine(self, at: Mapping[str, str]) -> Work:
-        reader = self.experiment.datasets[at["dataset"]].reader
-        each = EXAMINE_SECONDS.get(reader, EXAMINE_JPEG_SECONDS)
-        return Work(core_seconds=each * self.files_of(at["dataset"]))
-
-    def _manifest(self, at: Mapping[str, str]) -> Work:
-        return Work()
-
-    def _draws(self, at: Mapping[str, str]) -> Work:
-        return Work()
-
-    def _corpus(self, at: Mapping[str, str]) -> Work:
-        return Work(core_seconds=CORPUS_SECONDS * self.corpus_images(), kept=self.kept("corpus", at))
-
-    def _images(self, at: Mapping[str, str]) -> Work:
-        images = self.images_of(at["dataset"], at["setup"], at["part"])
+    def _pretrain(self, name: str) -> Work:
+        recipe = self.experiment.recipes[self.experiment.pretrainings[name].recipe]
+        architecture, spd = self.experiment.architecture(name), self.experiment.term(name)
+        images, validation, _ = self.corpus()
+        held_out = 0 if validation else recipe.held_out  # a corpus with val/ is judged on that
+        trained = images - round(images * held_out if held_out < 1 else held_out)
+        seen = (recipe.steps or recipe.epochs * (trained // recipe.batch)) * recipe.batch
         return Work(
-            core_seconds=DECODE_SECONDS * sum(one.train + one.test for one in images),
-            kept=self.kept("images", at),
+            flops=seen * training_flops(architecture, recipe, spd),
+            view_bytes=seen * view_bytes(*seen_views(recipe, spd)),
+            files=parameter_bytes(architecture),
         )
 
-    # --- networks ------------------------------------------------------------------------------------
-
-    def _architecture(self, row: str) -> str:
-        return disk.network(self.experiment, row)[0]
-
-    def _pretrain(self, at: Mapping[str, str]) -> Work:
-        row = self.experiment.pretrainings[at["pretraining"]]
-        architecture = self._architecture(at["pretraining"])
-        counted = cost.cost(
-            architecture,
-            self.experiment.recipes[row.recipe],
-            self.experiment.spd[row.spd],
-            images=self.corpus_images(),
-        )
-        return Work(
-            flops=counted.images * counted.flops,
-            view_bytes=counted.images * counted.view_bytes,
-            kept=disk.parameter_bytes(architecture),
-        )
-
-    def _linear_classifier(self, at: Mapping[str, str]) -> Work:
-        """Forward passes of one view of every image, each epoch; a supervised training has measured its
-        classifier."""
-        row = self.experiment.pretrainings[at["pretraining"]]
+    def _linear_classifier(self, name: str) -> Work:
+        """Forward passes of one view of every image, each epoch; a supervised one is measured already."""
+        row = self.experiment.pretrainings[name]
         if row.recipe == "supervised":
             return Work()
         _, options = self.experiment.linear_protocol.of(row.recipe, row.source and row.source.source)
-        images = options.epochs * self.corpus_images()
-        return Work(
-            flops=images * cost.forward_flops(self._architecture(at["pretraining"]), options.size),
-            view_bytes=images * cost.view_traffic(options.views(), ("x",)),
-        )
+        images = options.epochs * self.corpus().train
+        flops, _ = forward(self.experiment.architecture(name), (options.size, options.size))
+        return Work(images * flops, images * view_bytes(options.views(), ("x",)))
 
-    def _link_backbone(self, at: Mapping[str, str]) -> Work:
-        return Work()
+    def _forward(self, at: Mapping[str, str]) -> tuple[float, dict[str, tuple[int, int, int]]]:
+        """(operations, maps' shapes) of one image that a detector's features are made of."""
+        name = at["pretraining"]
+        return forward(self.experiment.architecture(name), self.size(at), self.experiment.stages(name))
 
-    def _import_backbone(self, at: Mapping[str, str]) -> Work:
-        return Work(kept=disk.parameter_bytes(self._architecture(at["pretraining"])))
+    def _options(self, at: Mapping[str, str]):
+        return self.experiment.profile(at["detector"], at["profile"]).options
 
-    def _features(self, at: Mapping[str, str]) -> Work:
-        architecture, stages = disk.network(self.experiment, at["pretraining"])
-        geometry = self.geometry(at)
-        images = self.images_of(at["dataset"], at["setup"], at["part"])
-        size = sum(disk.feature_bytes(one, architecture, stages, geometry) for one in images)
-        keep = self.experiment.compute.keep_features
-        each = _forward_flops(architecture, stages, final_size(*VISA_SIZE, geometry))
-        return Work(
-            flops=each * sum(one.train + one.test for one in images),
-            kept=size if keep else 0,
-            temporary=0 if keep else size,
-        )
-
-    # --- detectors -----------------------------------------------------------------------------------
-
-    def _detect(self, at: Mapping[str, str]) -> Work:
-        profile = getattr(self.experiment.detectors, at["detector"])[at["profile"]]
-        architecture, stages = disk.network(self.experiment, at["pretraining"])
-        shapes = disk.stage_shapes(architecture, stages, final_size(*VISA_SIZE, self.geometry(at)))
-        images = self.images_of(at["dataset"], at["setup"], at["part"])
-        products = _padim if at["detector"] == "padim" else _patchcore
-        return Work(
-            core_flops=2 * sum(products(profile.options, shapes, one) for one in images),
-            kept=self.kept("detect", at),
-        )
-
-    def _finetune(self, at: Mapping[str, str], setup: str) -> Work:
-        profile = getattr(self.experiment.detectors, at["detector"])[at["profile"]]
-        size = final_size(*VISA_SIZE, self.experiment.geometries[profile.geometry])
-        few, total = self.experiment.fewshot, twoclass.Cost()
-        shots = few.shots if setup == "2cls_fewshot" else (None,)
-        for one in self.images_of(at["dataset"], setup, at["part"]):
-            for k in shots:
-                total += twoclass.cost(
-                    self._architecture(at["pretraining"]),
-                    profile.options,
-                    size,
-                    train_images=2 * k if k else one.train,
-                    test_images=one.test,
-                    trainings=few.draws if k else 1,
-                )
-        return Work(flops=total.flops)
-
-    def _finetune_fewshot(self, at: Mapping[str, str]) -> Work:
-        return self._finetune(at, "2cls_fewshot")
-
-    def _finetune_highshot(self, at: Mapping[str, str]) -> Work:
-        return self._finetune(at, "2cls_highshot")
-
-
-_PARALLEL = {"examine", "corpus", "images"}
-"""Stages whose CPU time is divided among the job's cores."""
+    def _finetune(self, at: Mapping[str, str], setup: str, trainings: Mapping[int | None, int]) -> Work:
+        """trainings: training images (None: all of the object's) -> how often, for each object."""
+        options, architecture = self._options(at), self.experiment.architecture(at["pretraining"])
+        step, scored = fine_tuning_flops(architecture, options, self.size(at))
+        flops = 0.0
+        for one in self.images(at["dataset"], setup, at["part"]):
+            for images, times in ((images or one.train, times) for images, times in trainings.items()):
+                seen = steps_of(images, options) * min(options.batch, images)
+                flops += times * (seen * step + one.test * scored)
+        return Work(flops)
 
 
 def _padim(options, shapes: Mapping[str, tuple[int, int, int]], images: Images) -> float:
     """Multiply-adds: a covariance or Gram matrix, its factor, and the distances, at each position."""
-    wanted = default_stages("padim", tuple(shapes)) if options.stages == "default" else options.stages
-    height, width = shapes[wanted[0]][1:]
-    dim = min(options.dim, sum(shapes[stage][0] for stage in wanted))
+    stages = default_stages("padim", tuple(shapes)) if options.stages == "default" else options.stages
+    height, width = shapes[stages[0]][1:]
+    dim = min(options.dim, sum(shapes[stage][0] for stage in stages))
     rank = min(dim, images.train)
     return height * width * (dim * rank * (images.train + images.test) / 2 + rank**3 / 3)
 
 
 def _patchcore(options, shapes: Mapping[str, tuple[int, int, int]], images: Images) -> float:
     """Multiply-adds: the coreset's distances in the projection, then each test patch to the coreset."""
-    wanted = default_stages("patchcore", tuple(shapes)) if options.stages == "default" else options.stages
-    positions = math.prod(shapes[wanted[0]][1:])
+    stages = default_stages("patchcore", tuple(shapes)) if options.stages == "default" else options.stages
+    positions = math.prod(shapes[stages[0]][1:])
     patches = max(1, images.train * positions)
-    kept = options.coreset_size or max(1, int(patches * options.coreset_share))
-    width = options.dim if options.embedding == "official" else sum(shapes[stage][0] for stage in wanted)
+    coreset = options.coreset_size or max(1, int(patches * options.coreset_share))
+    width = options.dim if options.embedding == "official" else sum(shapes[stage][0] for stage in stages)
     projected = options.projection_dim
     if projected == "johnson-lindenstrauss":
         projected = johnson_lindenstrauss_dim(patches, options.projection_eps)
-    choosing = patches * kept * (width if options.projection == "none" else projected)
-    return (choosing if kept < patches else 0) + images.test * positions * kept * width
-
-
-@lru_cache
-def _rates(gpu: str) -> list[tuple[float, float]]:
-    """(FLOP/s, bytes/s of making views) of each published training on a GPU."""
-    return [
-        (one.images_per_second * cost.flops_of("resnet50", one.recipe), one.view_bandwidth)
-        for one in PUBLISHED
-        if one.gpu == gpu
-    ]
-
-
-@lru_cache
-def _forward_flops(architecture: str, stages: tuple[str, ...], size: tuple[int, int]) -> float:
-    """Operations of one image, up to the last stage that is read; 2 a multiply-add."""
-    with torch.device("meta"), torch.inference_mode():
-        network = StageNetwork(build(architecture), stages, image_size=size).eval()
-        with FlopCounterMode(display=False) as counter:
-            network(torch.empty(1, 3, *size))
-    return counter.get_total_flops()
+    choice = patches * coreset * (width if options.projection == "none" else projected)
+    return (choice if coreset < patches else 0) + images.test * positions * coreset * width

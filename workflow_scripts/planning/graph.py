@@ -5,11 +5,10 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from snakemake.api import SnakemakeApi
 from snakemake.exceptions import WorkflowError
-from snakemake.io import is_flagged
 from snakemake.settings.types import (
     ConfigSettings,
     DAGSettings,
@@ -19,7 +18,17 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from workflow_scripts.planning.stages import Node
+
+class Node(NamedTuple):
+    """A job: its rule, wildcards, GPUs on all nodes together, whether it runs on the login node, indices of
+    the jobs that it waits for, and whether it is still to run."""
+
+    stage: str
+    at: Mapping[str, str]
+    gpus: int = 0
+    local: bool = False
+    after: tuple[int, ...] = ()
+    left: bool = True
 
 
 def graph(snakefile: Path, config: Mapping[str, Any]) -> dict[int, Node]:
@@ -49,21 +58,16 @@ def graph(snakefile: Path, config: Mapping[str, Any]) -> dict[int, Node]:
         dag = workflow._workflow.dag
         # Rules that only collect files, or stand for those that a person must put there, run nothing.
         jobs = [job for job in dag.jobs if not job.rule.norun]
+        jobs.sort(key=lambda job: (job.rule.name, sorted(job.wildcards_dict.items())))
         numbers = {job: number for number, job in enumerate(jobs)}
-        temporary = {job: {str(file) for file in job.output if is_flagged(file, "temp")} for job in jobs}
         return {
-            numbers[job]: Node(
+            number: Node(
                 stage=job.rule.name,
                 at=dict(job.wildcards_dict),
                 gpus=int(job.resources.get("gpu", 0)),
                 local=job.rule.name in workflow._workflow._localrules,
                 after=tuple(sorted(numbers[other] for other in dag.dependencies[job] if other in numbers)),
-                reads=tuple(
-                    numbers[other]
-                    for other, files in dag.dependencies[job].items()
-                    if other in numbers and not temporary[other].isdisjoint(files)
-                ),
                 left=dag.needrun(job),
             )
-            for job in jobs
+            for job, number in numbers.items()
         }

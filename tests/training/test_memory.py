@@ -8,11 +8,10 @@ from torch import nn
 
 from spd.config.model import load
 from spd.methods.options import MoCoRecipe, SimCLRRecipe, SimSiamRecipe, SPDOptions, SupervisedRecipe
-from spd.training.memory import SHARE, Memory, explained, least_ranks, memory_of, saved_tensors, shortage
+from spd.training.memory import Memory, explained, least_ranks, memory_of, saved_tensors, shortage
 from spd.training.settings import Settings
-from workflow_scripts.planning import gpu_memory
 
-CONFIG = Path(__file__).resolve().parents[3] / "config.yaml"
+CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 PAPER = load(CONFIG, {"preset": "paper"})
 
 
@@ -81,16 +80,6 @@ def test_least_ranks_divide_the_batch_and_keep_groups_whole():
     assert least_ranks(one, MoCoRecipe(batch=96, batch_norm_group=32, queue=96), 40) == 3
 
 
-def test_papers_trainings_fit_80_gb():
-    names = [name for name, row in PAPER.pretrainings.items() if row.recipe is not None]
-    found = gpu_memory.trainings(PAPER, names, gpu_memory.CARD)
-    assert len(found) == 18  # two of them optional
-    for one in found:
-        assert one.least <= one.ranks and one.gib <= SHARE * gpu_memory.CARD, one.name
-    least = {one.name: one.least for one in found}
-    assert (least["simclr"], least["simclr_spd"], least["simsiam_spd"], least["moco_spd"]) == (8, 16, 2, 1)
-
-
 def test_running_out_of_memory_says_how_many_gpus_would_do(monkeypatch):
     settings = Settings(architecture="resnet50", recipe=PAPER.recipes["simclr"], spd=PAPER.spd["spd"], seed=0)
     monkeypatch.setattr(
@@ -108,12 +97,3 @@ def test_out_of_memory_where_it_should_fit_or_nothing_would_do():
     settings = Settings(architecture="resnet50", recipe=PAPER.recipes["moco"], seed=0)
     assert "does something else use this GPU?" in shortage(settings, 1, 79)
     assert "no number of GPUs that divides the batch of 256" in shortage(settings, 1, 1.5)
-
-
-def test_the_table_has_all_pretrainings(monkeypatch):
-    monkeypatch.setattr(gpu_memory, "memory_of", lambda *_: Memory(2**27, 2**30))
-    text = gpu_memory.table(CONFIG, "paper", 79)
-    rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()[2:]}
-    assert len(rows) == 18
-    # 4096 images of 128 MiB and a GiB; 71.1 GiB hold 560 images
-    assert rows["simclr"] == "| simclr | 128 | 4,096 | 513 | 8 | 8 | 65 |"
