@@ -19,13 +19,13 @@ from statistics import median
 import numpy as np
 from PIL import Image
 from report import machine, write_section
-from spd.files import file_sha256
 
 from demo_data.archives import visa_photograph, write_classes, write_mvtec, write_visa
 from demo_data.jpeg import encode_jpeg
 from demo_data.parts import PARTS
 from demo_data.png import encode_png
 from spd.data.demo_options import DemoOptions
+from spd.files import file_sha256
 
 JOBS = {"visa.tar": write_visa, "mvtec.tar.xz": write_mvtec, "classes.tar": write_classes}
 

@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+from spd.files import atomic_write
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
@@ -45,6 +47,4 @@ def write_section(name: str, markdown: str, document: str = "performance.md") ->
         text = re.sub(re.escape(begin) + r".*?" + re.escape(end), lambda _: section, text, flags=re.DOTALL)
     else:
         text = text.rstrip() + "\n\n" + section + "\n"
-    temporary = path.with_suffix(".md.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    atomic_write(path, text)

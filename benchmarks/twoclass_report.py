@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 import pandas as pd
-from spd.files import read_json
 
+from spd.files import read_json
 from spd.metrics.aggregate import paired_effect
 from workflow_scripts.planning.twoclass_cost import table as cost_table
 

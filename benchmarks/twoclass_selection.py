@@ -21,7 +21,6 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from report import write_section
-from spd.files import file_sha256
 
 from spd.config.model import _StrictLoader
 from spd.data.cache import ImageCache
@@ -29,6 +28,7 @@ from spd.detectors.finetuned.draws import read_draws
 from spd.detectors.finetuned.evaluation import OPTIONS
 from spd.detectors.finetuned.runs import Run, runs
 from spd.detectors.finetuned.selection import held_out
+from spd.files import file_sha256
 
 
 def value(text: str):

@@ -10,7 +10,6 @@ rule detect:
     output:
         cell=f"{RESULTS}/cells/{{dataset}}/{{setup}}/{{detector}}-{{profile}}/{{part}}/{{pretraining}}-seed{{seed}}.json",
         maps=f"{RESULTS}/maps/{{dataset}}/{{setup}}/{{detector}}-{{profile}}/{{part}}/{{pretraining}}-seed{{seed}}.safetensors",
-        record=f"{RESULTS}/records/cells/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
     log:
         f"{RESULTS}/logs/detect/{{dataset}}-{{setup}}-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
     benchmark:
@@ -22,13 +21,12 @@ rule detect:
         scratch=experiment.compute.scratch or "",
     params:
         preset=experiment.preset,
-        options=lambda wc: getattr(experiment.detectors, wc.detector)[wc.profile].options.model_dump(
-            mode="json"
-        ),
+        detector=lambda wc: experiment.detectors[wc.detector][wc.profile].detector,
+        options=lambda wc: experiment.detectors[wc.detector][wc.profile].options.model_dump(mode="json"),
         geometry=lambda wc: {
             "name": geometry_of(wc),
             **experiment.geometries[geometry_of(wc)].model_dump(mode="json"),
         },
-        code=stage_code("detect"),
+        code=lambda wc: stage_code("detect", class_of(wc)),
     script:
         "../workflow_scripts/detect.py"

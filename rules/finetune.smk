@@ -31,7 +31,6 @@ rule finetune_fewshot:
         draws=f"{RESULTS}/tables/{{dataset}}_draws.csv",
     output:
         cells=two_class_cells("2cls_fewshot"),
-        record=f"{RESULTS}/records/finetune/{{dataset}}-2cls_fewshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
     log:
         f"{RESULTS}/logs/finetune/{{dataset}}-2cls_fewshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
     benchmark:
@@ -43,15 +42,14 @@ rule finetune_fewshot:
         setup="2cls_fewshot",
         fewshot=experiment.fewshot.model_dump(mode="json"),
         preset=experiment.preset,
-        options=lambda wc: getattr(experiment.detectors, wc.detector)[wc.profile].options.model_dump(
-            mode="json"
-        ),
+        detector=lambda wc: experiment.detectors[wc.detector][wc.profile].detector,
+        options=lambda wc: experiment.detectors[wc.detector][wc.profile].options.model_dump(mode="json"),
         geometry=lambda wc: {
             "name": geometry_of(wc),
             **experiment.geometries[geometry_of(wc)].model_dump(mode="json"),
         },
         device=experiment.compute.device,
-        code=stage_code("finetune"),
+        code=lambda wc: stage_code("finetune", class_of(wc)),
     script:
         "../workflow_scripts/finetune.py"
 
@@ -63,7 +61,6 @@ use rule finetune_fewshot as finetune_highshot with:
         sidecar=f"{RESULTS}/manifests/{{dataset}}/2cls_highshot.json",
     output:
         cells=two_class_cells("2cls_highshot"),
-        record=f"{RESULTS}/records/finetune/{{dataset}}-2cls_highshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.json",
     log:
         f"{RESULTS}/logs/finetune/{{dataset}}-2cls_highshot-{{detector}}-{{profile}}-{{part}}-{{pretraining}}-seed{{seed}}.log",
     benchmark:

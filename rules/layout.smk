@@ -11,21 +11,23 @@ from urllib.parse import quote
 from workflow_scripts.common import backbone_hash
 from spd.data.fingerprint import folder_fingerprint
 from spd.data.options import expand as expand_path, located
+from spd.files import file_sha256, read_json
 from workflow_scripts.common.kept import set_aside
+from spd.methods.options import METHODS
 from spd.report.names import Names
-from spd.files import file_sha256, files_sha256
-from spd.files import read_json
+from spd.files import files_sha256
 from spd.detectors.finetuned.runs import Run, runs
 
 
-def stage_code(rule_name):
-    """Hash of the sources a stage runs: a changed module of spd/ marks its results stale.
+def stage_code(rule_name, *classes):
+    """Hash of the sources a stage runs: a changed module of spd/ marks its results stale, and so does one of
+    the user's own where `classes` names it by its import path.
 
     Preset paper only warns (its tables name the versions they mix): a checkout must not redo GPU-weeks.
     """
     if experiment.compute.stale_code == "warn":
         return "any"
-    return source_hash(HERE / "workflow_scripts" / f"{rule_name}.py")
+    return source_hash(HERE / "workflow_scripts" / f"{rule_name}.py", *classes)
 
 
 # --- what is asked for -------------------------------------------------------------------------------
@@ -295,7 +297,8 @@ def of_training(resource):
 def linear_protocol_of(name):
     """(method, options) of the linear protocol that judges a pre-training."""
     row = experiment.pretrainings[name]
-    return experiment.linear_protocol.of(row.recipe, row.source and row.source.source)
+    method = row.recipe and experiment.recipes[row.recipe].method
+    return experiment.linear_protocol.of(method, row.source and row.source.source)
 
 
 def linear_results(rows):
@@ -335,6 +338,11 @@ def two_class_cells(setup):
     return [f"{at}/{run}.json" for run in TWO_CLASS_RUNS[setup]]
 
 
+def method_of(name):
+    """What is known of the method of a pre-training that is trained here."""
+    return METHODS[experiment.recipes[experiment.pretrainings[name].recipe].method]
+
+
 def views_of(name):
     """What decides the views of a pre-training: not its learning rate, not the weight of SPD."""
     row = experiment.pretrainings[name]
@@ -360,7 +368,7 @@ def cell_paths(table):
             for name in table.rows
             for seed in experiment.pretrainings[name].seeds
             for profile in table.profiles
-            for detector in ("classifier", "unet")
+            for detector in experiment.detectors_of(table)
             for dataset in table.datasets
             for part in parts(dataset)
             for run in TWO_CLASS_RUNS[table.setup]
@@ -380,7 +388,12 @@ def kept(path):
 
 
 def geometry_of(wc):
-    return getattr(experiment.detectors, wc.detector)[wc.profile].geometry
+    return experiment.detectors[wc.detector][wc.profile].geometry
+
+
+def class_of(wc):
+    """Import path of the class of a cell's detector: its module counts in the stage's hash."""
+    return experiment.detector(wc.detector).path
 
 
 def place(cell):
@@ -426,15 +439,12 @@ def records():
         made.append(f"{RESULTS}/records/backbones/{name}-seed{seed}.json")
     for table in experiment.tables.values():
         for cell in cell_paths(table):
-            at = Path(cell).relative_to(f"{RESULTS}/cells").parts
             wc = place(cell)
             images = f"{wc.dataset}-{wc.setup}-{geometry_of(wc)}-{wc.part}"
             made.append(f"{RESULTS}/records/images/{images}.json")
-            if table.setup in TWO_CLASS_RUNS:  # one record for all runs of a job
-                made.append(f"{RESULTS}/records/finetune/{'-'.join(at[:-1])}.json")
-                continue
-            made.append(f"{RESULTS}/records/features/{images}-{wc.pretraining}-seed{wc.seed}.json")
-            made.append(f"{RESULTS}/records/cells/{'-'.join(at)}")
+            if table.setup not in TWO_CLASS_RUNS:
+                made.append(f"{RESULTS}/records/features/{images}-{wc.pretraining}-seed{wc.seed}.json")
+            made.append(cell)  # its own record
     made += [
         f"{RESULTS}/records/tables/{name}.json" for name in ["dataset_overview", *experiment.tables, "claims"]
     ]
@@ -456,7 +466,7 @@ def scored(table):
 
 SCORED = list(
     dict.fromkeys(
-        one for table in experiment.tables.values() if table.detector is not None for one in scored(table)
+        one for table in experiment.tables.values() if table.setup == "1cls" for one in scored(table)
     )
 )
 PICTURED = {  # pre-training and seed -> its record, and its history where it was trained here
@@ -476,9 +486,10 @@ FORMATS = ["csv", "md", "tex", "html"]
 
 
 def table_options(table):
-    """A table's options, its data sets by the names that cells carry and tables show."""
+    """A table's options, its data sets and its detector by the names that cells carry and tables show."""
     names = [experiment.datasets[name].name for name in table.datasets]
-    return {**table.model_dump(mode="json"), "datasets": names}
+    detector = table.detector and experiment.detector(table.detector).label
+    return {**table.model_dump(mode="json"), "datasets": names, "detector": detector}
 
 
 def table_files(name, caption, category, title, objects=False):
@@ -505,9 +516,9 @@ TEMPLATES = files_sha256(path for path in (HERE / "spd/report/templates").iterdi
 
 
 def linear_records():
-    """Records of the linear protocol that are there -> the hash of each; no inputs, as above."""
+    """Results of the linear protocol that are there, and their table's record -> the hash of each; no inputs, as above."""
     names = [f"linear/{name}-seed{seed}" for name, seed in used_backbones()]
-    paths = [Path(f"{RESULTS}/records/{name}.json") for name in [*names, "tables/linear_protocol"]]
+    paths = [Path(f"{RESULTS}/{name}.json") for name in [*names, "records/tables/linear_protocol"]]
     return {str(path): file_sha256(path) for path in paths if path.exists()}
 
 
@@ -537,14 +548,14 @@ def beside():
             parts = Path(cell).relative_to(f"{RESULTS}/cells").parts
             two = table.setup in TWO_CLASS_RUNS
             stem = "-".join(parts[:-1] if two else parts).removesuffix(".json")
-            record = f"{RESULTS}/records/{'finetune' if two else 'cells'}/{stem}.json"
             entry = found.setdefault(
-                record, {**measured(f"{'finetune' if two else 'detect'}/{stem}"), "tables": []}
+                cell, {**measured(f"{'finetune' if two else 'detect'}/{stem}"), "tables": []}
             )
             if table_name not in entry["tables"]:
                 entry["tables"].append(table_name)
             if not two and at.seed == experiment.pretrainings[at.pretraining].seeds[0]:  # there are heat maps
-                view = [experiment.datasets[at.dataset].name, at.setup, *table.detectors, at.profile]
+                label = experiment.detector(table.detector).label
+                view = [experiment.datasets[at.dataset].name, at.setup, label, at.profile]
                 entry["heat_maps"] = [view, at.pretraining]
             images = f"{at.dataset}-{at.setup}-{geometry_of(at)}-{at.part}"
             if not two:
@@ -574,7 +585,7 @@ wildcard_constraints:
     setup="1cls|2cls_highshot|2cls_fewshot",
     pretraining=pattern(experiment.pretrainings),
     geometry=pattern(experiment.geometries),
-    detector=pattern(type(experiment.detectors).model_fields),
+    detector=pattern(experiment.detectors),
     profile=r"[A-Za-z0-9_.]+",
     part=r"[^/]+",
     seed=r"\d+",

@@ -13,8 +13,7 @@ rule linear_classifier:
         sidecar=rules.corpus.input.sidecar,
         backbone=f"{RESULTS}/backbones/{{pretraining}}/seed{{seed}}.safetensors",
     output:
-        result=f"{RESULTS}/linear/{{pretraining}}-seed{{seed}}.json",
-        record=f"{RESULTS}/records/linear/{{pretraining}}-seed{{seed}}.json",
+        f"{RESULTS}/linear/{{pretraining}}-seed{{seed}}.json",
     log:
         f"{RESULTS}/logs/linear/{{pretraining}}-seed{{seed}}.log",
     benchmark:

@@ -97,7 +97,7 @@ rule views:
         f"{RESULTS}/logs/views.log",
     params:
         pretrainings=[views_of(name) for name in used_trainings()],
-        code=stage_code("views"),
+        code=stage_code("views", *sorted({method_of(name).path for name in used_trainings()})),
     script:
         "../workflow_scripts/views.py"
 

@@ -5,15 +5,16 @@ header, the tensors' bytes. Written here rather than by the library, which wants
 orders the metadata anew in each process: the same content gives the same bytes.
 """
 
-import glob
+import contextlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from spd.files import atomic_path
 
 _CODES = {
     "uint8": "U8",
@@ -45,7 +46,6 @@ class TensorWriter:
         metadata: Mapping[str, str] | None = None,
     ):
         self._path = Path(path)
-        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         header: dict = {_METADATA: dict(sorted(metadata.items()))} if metadata else {}
         self._shapes, self._begin, self._rows_left, offset = {}, {}, {}, 0
         for name, (dtype, shape) in shapes.items():
@@ -66,17 +66,17 @@ class TensorWriter:
         self._head, self._size = len(encoded).to_bytes(8, "little") + encoded, offset
 
     def __enter__(self) -> "TensorWriter":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        for killed in self._path.parent.glob(f".{glob.escape(self._path.name)}.*.tmp"):
-            killed.unlink()  # a killed process could not remove its own, which may be large
-        size, free = len(self._head) + self._size, shutil.disk_usage(self._path.parent).free
-        if size > free:
-            raise OSError(
-                f"{self._path} needs {size / 2**30:.1f} GiB, the disk has {free / 2**30:.1f} GiB left"
-            )
-        self._file = self._temporary.open("wb")
-        self._file.write(self._head)
-        self._file.truncate(size)
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self._path))
+            size, free = len(self._head) + self._size, shutil.disk_usage(temporary.parent).free
+            if size > free:
+                raise OSError(
+                    f"{self._path} needs {size / 2**30:.1f} GiB, the disk has {free / 2**30:.1f} GiB left"
+                )
+            self._file = stack.enter_context(temporary.open("wb"))
+            self._file.write(self._head)
+            self._file.truncate(size)
+            self._stack = stack.pop_all()
         return self
 
     def write(self, name: str, values: np.ndarray, first_row: int = 0) -> None:
@@ -103,14 +103,13 @@ class TensorWriter:
         self._rows_left[name] -= rows
 
     def __exit__(self, kind, error, traceback) -> None:
-        self._file.close()
-        missing = [name for name, rows in self._rows_left.items() if rows]
-        if kind is None and not missing:
-            self._temporary.replace(self._path)
+        if error is not None:
+            self._stack.__exit__(kind, error, traceback)
             return
-        self._temporary.unlink(missing_ok=True)
-        if kind is None:
-            raise ValueError(f"{self._path}: rows never written: {', '.join(missing[:5])}")
+        with self._stack:
+            missing = [name for name, rows in self._rows_left.items() if rows]
+            if missing:
+                raise ValueError(f"{self._path}: rows never written: {', '.join(missing[:5])}")
 
 
 def write_tensors(

@@ -10,6 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from spd.files import atomic_write
 from spd.report.claims import holm
 from studies import runs as files
 from studies.configurations import Run, base_of, candidates, choice, gains, listed, seeds_of, target
@@ -235,9 +236,8 @@ def put(name: str, lines: list[str]) -> None:
     if marks[0] not in text:
         raise ValueError(f"{PAGE}: no section {name}")
     pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    temporary = PAGE.with_suffix(".md.tmp")
-    temporary.write_text(re.sub(pattern, lambda _: "\n".join([marks[0], *lines, marks[1]]), text, flags=re.S))
-    temporary.replace(PAGE)
+    section = "\n".join([marks[0], *lines, marks[1]])
+    atomic_write(PAGE, re.sub(pattern, lambda _: section, text, flags=re.S))
 
 
 def quick(runs: list[Run]) -> str:

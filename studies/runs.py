@@ -15,6 +15,9 @@ from typing import Any
 
 import torch
 
+from spd.detectors.registry import DETECTORS
+from spd.files import atomic_path
+from spd.methods.options import METHODS
 from workflow_scripts.common import provenance
 
 STUDIES = Path(__file__).resolve().parent
@@ -33,7 +36,8 @@ def device_name(device: str) -> str:
 def code_state() -> dict[str, str | None]:
     """The state of the code that trains and measures: `code`, the hash of its sources, and the commit. It is
     no part of a run's key, so that a study goes on after a change; the report says when states mix."""
-    version = provenance.code_version(*(STUDIES / name for name in MEASURING))
+    classes = [entry.path for entry in (*METHODS.values(), *DETECTORS.values())]
+    version = provenance.code_version(*(STUDIES / name for name in MEASURING), *classes)
     return {name: version[name] for name in ("code", "commit")}
 
 
@@ -89,12 +93,10 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
 def write_csv(runs: list[dict[str, Any]], path: Path) -> None:
     """One row a run: `ABOUT`, then every value that any run has, to four digits."""
     names = list(dict.fromkeys(name for run in runs for name in run["values"]))
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="") as file:
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*ABOUT, *names], lineterminator="\n")
         writer.writeheader()
         for run in runs:
             about = {name: "" if run[name] is None else run[name] for name in ABOUT}
             numbers = {name: f"{value:.4g}" for name, value in run["values"].items()}
             writer.writerow({**about, "spd": json.dumps(run["spd"], sort_keys=True), **numbers})
-    temporary.replace(path)

@@ -78,13 +78,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path):
-    (tmp_path / ".a.12345.tmp").write_bytes(b"half")
-    (tmp_path / ".ab.12345.tmp").write_bytes(b"another file's")
-    write_tensors(tmp_path / "a", {"x": ARRAYS["b"]})
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".ab.12345.tmp", "a"]
-
-
 @pytest.mark.parametrize(
     ("values", "first"),
     [(np.zeros((1, 2)), 0), (np.zeros((1, 3), np.float32), 0), (np.zeros((2, 2), np.float32), 3)],

@@ -10,9 +10,9 @@ with running(snakemake) as job:
     from importlib.metadata import distributions
 
     import yaml
-    from spd.files import write_json
 
     from spd.config.model import load
+    from spd.files import write_json
     from spd.report.names import Names
     from spd.report.qualitative import figures_of
     from spd.report.scored import View
@@ -57,7 +57,7 @@ with running(snakemake) as job:
     write_json(
         snakemake.output.synced,
         {
-            "records": len(records),
+            "runs": done.created + done.replaced + done.unchanged,
             "server": uri is not None,
             # What `make ui` opens: the first detector's runs, as charts.
             "open": cells[0] if cells else "/#/experiments?workflowType=machine_learning",

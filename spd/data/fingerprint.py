@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spd.data.csv_file import named_paths
 from spd.data.image_files import as_on_disk, is_file, is_image, walk
-from spd.files import file_sha256
+from spd.files import atomic_write, file_sha256
 
 
 def folder_fingerprint(root: str | os.PathLike[str], csvs: Iterable[str | os.PathLike[str]] = ()) -> str:
@@ -70,10 +70,8 @@ def remember_fingerprint(path: Path, sha256: str) -> None:
     """Keeps an archive's SHA-256 for `archive_fingerprint`, if its folder can be written to."""
     stat = path.stat()
     state = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256}
-    temporary = path.with_name(f".{path.name}.sha256.{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps(state))
-        temporary.replace(_sidecar(path))
+        atomic_write(_sidecar(path), json.dumps(state))
 
 
 def _sidecar(path: Path) -> Path:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from spd.data.options import MAX_PIXELS, RESERVED_OBJECTS
+from spd.data.limits import MAX_PIXELS, RESERVED_OBJECTS
+from spd.files import atomic_write
 
 COLUMNS = ("object", "split", "label", "defect", "image", "mask")
 SPLITS = ("train", "test")
@@ -162,14 +163,8 @@ def write(manifest: Manifest, csv_path: str | os.PathLike[str]) -> None:
         "images": len(manifest),
         "counts": {name: {k: int(v) for k, v in row.items()} for name, row in counts.iterrows()},
     }
-    csv_path.parent.mkdir(parents=True, exist_ok=True)
-    for path, text in (
-        (csv_path.with_suffix(".json"), json.dumps(sidecar, indent=2, sort_keys=True) + "\n"),
-        (csv_path, manifest.csv()),
-    ):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+    atomic_write(csv_path.with_suffix(".json"), json.dumps(sidecar, indent=2, sort_keys=True) + "\n")
+    atomic_write(csv_path, manifest.csv())
 
 
 def read(csv_path: str | os.PathLike[str]) -> Manifest:

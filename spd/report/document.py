@@ -12,8 +12,8 @@ from pathlib import Path
 
 import jinja2
 
+from spd.files import atomic_write
 from spd.report.markup import latex, markdown
-from spd.report.output import replace_file
 
 FORMATS = ("md", "tex", "html")
 
@@ -98,7 +98,7 @@ def write_document(document: Document, out: str | Path, stem: str) -> list[Path]
     paths = []
     for suffix in FORMATS:
         text = _environment(suffix).get_template(f"table.{suffix}.j2").render(document=document)
-        paths.append(replace_file(Path(out) / f"{stem}.{suffix}", text))
+        paths.append(atomic_write(Path(out) / f"{stem}.{suffix}", text))
     return paths
 
 

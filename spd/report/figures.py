@@ -12,9 +12,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from spd.files import atomic_write
 from spd.report.arrange import signed
 from spd.report.cases import choose_cases, in_normal_units
-from spd.report.output import replace_file
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the line style differs as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -215,4 +215,4 @@ def _save(figure: Figure, path: str | Path) -> Path:
         raise ValueError(f"{path}: give a name that ends in .png or .svg")
     content = io.BytesIO()
     figure.savefig(content, format=suffix, dpi=120, metadata=metadata[suffix])
-    return replace_file(path, content.getvalue())
+    return atomic_write(path, content.getvalue())

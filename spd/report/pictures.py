@@ -11,8 +11,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from spd.files import atomic_write
 from spd.report.cases import in_normal_units
-from spd.report.output import replace_file
 from spd.report.scored import ObjectImages, Scored, methods, pairs, ranks, read_object, views
 
 SIDE = 256  # longest side of a picture in pixels; smaller ones are kept as they are
@@ -79,7 +79,7 @@ def write_pictures(scored: Iterable[Scored], folder: str | Path) -> list[dict[st
         name, content = _encode(pixels, kind)
         if name not in written:
             written.add(name)
-            replace_file(folder / name, content)
+            atomic_write(folder / name, content)
         return name
 
     shown = []

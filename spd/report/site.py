@@ -12,7 +12,7 @@ from urllib.parse import quote
 import jinja2
 import pandas as pd
 
-from spd.files import read_json
+from spd.files import atomic_write, read_json
 from spd.linear_protocol.published import notes as linear_notes
 from spd.report import charts
 from spd.report.arrange import means_sections, row_word, signed
@@ -23,7 +23,6 @@ from spd.report.figures import read_history
 from spd.report.footer import banner, facts, no_result, notes, rebuild_command
 from spd.report.names import Names
 from spd.report.options import TableOptions
-from spd.report.output import replace_file
 from spd.report.pictures import RULE, write_pictures
 from spd.report.scored import Scored
 from spd.report.tidy import COLUMNS, MEAN, TASKS, one_preset, selected
@@ -132,7 +131,7 @@ def write_site(sources: Sources, out: str | Path, *, preset: str) -> Path:
             rebuild=rebuild_command("site", preset),
         )
     )
-    return replace_file(out / PAGE, text)
+    return atomic_write(out / PAGE, text)
 
 
 def search(run_key: str) -> str:

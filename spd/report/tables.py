@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from spd.files import atomic_write
 from spd.report.arrange import means_sections, object_sections
 from spd.report.by_defect import by_defect
 from spd.report.cells import Cell
 from spd.report.document import Document, Entry, Row, Section, write_document
 from spd.report.footer import banner, facts, notes
 from spd.report.options import TableOptions
-from spd.report.output import replace_file
 from spd.report.tidy import one_preset, selected, tidy
 
 
@@ -59,7 +59,7 @@ def write_table(
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """Writes a frame as UTF-8 CSV with `\\n` line ends; numbers round-trip, what is missing is empty."""
-    return replace_file(path, frame.to_csv(index=False, lineterminator="\n"))
+    return atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def write_overview(

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from spd.files import atomic_path
+
 FORMAT = 1
 
 
@@ -16,14 +18,10 @@ def save(path: str | os.PathLike[str], *, identity: dict[str, Any], step: int, *
 
     identity: what makes the run this run (see `spd.training.loop.identity`); step: steps done.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save({"format": FORMAT, "identity": identity, "step": step, **state}, file)
         file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+        os.fsync(file.fileno())  # the name must not reach the disk before the content
 
 
 def load(path: str | os.PathLike[str], *, identity: dict[str, Any]) -> dict[str, Any] | None:

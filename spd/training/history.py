@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from spd.files import atomic_write
+
 PASSING = ("images_per_second",)
 """Values that are only in the file in the making: a clock's, which differ between equal runs."""
 
@@ -59,10 +61,7 @@ class History:
     def finish(self, path: Path) -> None:
         """Writes the lines to `path`, which appears whole or not at all, and removes the file in the
         making."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(self._text())
-        temporary.replace(path)
+        atomic_write(path, self._text())
         self.path.unlink()
 
     def _merge(self, line: dict[str, Any]) -> None:

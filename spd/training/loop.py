@@ -110,9 +110,8 @@ def pretrain(
         model = build(architecture, recipe, spd, classes=len(images.classes))
     method = base(model)
     if init is not None:
-        files.load_into(method.backbone, init, architecture=architecture)
-        if hasattr(method, "key_encoder"):
-            method.key_encoder[0].load_state_dict(method.backbone.state_dict())
+        for backbone in method.backbones:
+            files.load_into(backbone, init, architecture=architecture)
     dtype = torch.float64 if recipe.precision == "float64" else torch.float32
     memory_format = architectures.memory_format(model)
     model.to(place, dtype, memory_format=memory_format).train()
@@ -121,9 +120,8 @@ def pretrain(
             raise ValueError(
                 "frozen_norm: random weights have no statistics to keep; give init, or leave it out"
             )
-        batchnorm.freeze(method.backbone)
-        if hasattr(method, "key_encoder"):
-            batchnorm.freeze(method.key_encoder[0])
+        for backbone in method.backbones:
+            batchnorm.freeze(backbone)
     optimiser = optimisers.build(model, recipe, fixed=method.fixed_lr)
     trained = [p for p in model.parameters() if p.requires_grad]
     # A forward pass moves these; a step that is left out must not.
@@ -245,8 +243,8 @@ def pretrain(
                 log.warning("%s; the step is left out", trouble("loss or gradient is not finite", step))
                 with torch.no_grad():
                     torch._foreach_copy_(moved, before)
-            if finite and hasattr(method, "after_step"):
-                method.after_step()
+            if finite:
+                method.after_step((step + 1) / steps)
             batchnorm.average_running_statistics(model)
             clock.lap("backward")
 

@@ -223,7 +223,7 @@ def evaluate(
         }
         some = _some(held_out)
         embeddings = {"h": method.backbone}
-        if method.views != ("x",):
+        if not isinstance(method.projector, nn.Identity):
             embeddings["z"] = nn.Sequential(method.backbone, method.projector)
         for name, embed in embeddings.items():
             values = sensitivity(embed, images, some, views, seed)
@@ -251,7 +251,7 @@ def notes(found: Mapping[str, float]) -> list[str]:
 
 
 def _classifier(method, queries, truth):
-    if not hasattr(method, "classifier"):
+    if method.classifier is None:
         return {}
     return {"classifier": float((method.classifier(queries).argmax(1) == truth).double().mean())}
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from spd.files import read_json
 
+from spd.files import read_json
 from spd.report.cells import read_cells
 from spd.report.qualitative import figures_of, write_figures
 from spd.report.scored import views

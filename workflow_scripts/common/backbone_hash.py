@@ -15,6 +15,7 @@ from typing import Any
 
 from spd.config.model import Config
 from spd.data.options import DatasetOptions, located
+from spd.methods.options import METHODS
 
 DIGITS = 12
 READ_BY = {"reader", "csv", "defect_component", "objects", "seed"}
@@ -22,7 +23,7 @@ READ_BY = {"reader", "csv", "defect_component", "objects", "seed"}
 
 
 def backbone_hash(
-    experiment: Config, name: str, seed: int, *, images: Callable[[str], Any], code: Callable[[str], str]
+    experiment: Config, name: str, seed: int, *, images: Callable[[str], Any], code: Callable[..., str]
 ) -> str:
     """Hash of `made_of`: `DIGITS` hexadecimal digits."""
     parts = made_of(experiment, name, seed, images=images, code=code)
@@ -30,12 +31,13 @@ def backbone_hash(
 
 
 def made_of(
-    experiment: Config, name: str, seed: int, *, images: Callable[[str], Any], code: Callable[[str], str]
+    experiment: Config, name: str, seed: int, *, images: Callable[[str], Any], code: Callable[..., str]
 ) -> dict[str, Any]:
     """All that decides the backbone of a pre-training, as JSON values.
 
     images: data set -> the state of a user's folder (a fingerprint; None where there is no folder).
-    code: stage -> hash of its sources, or a constant where changed code leaves results as they are.
+    code: stage, import paths of the classes that it takes -> hash of its sources, or a constant where changed
+    code leaves results as they are.
     """
     row = experiment.pretrainings[name]
     if row.source is not None:
@@ -44,7 +46,8 @@ def made_of(
         return {**source, "weights": weights, "code": code("import_backbone")}
     data = experiment.datasets[experiment.corpus.dataset]
     generated = data.archive is not None and data.archive.file.startswith("data/demo/")
-    stages = ["examine", "manifest", "corpus", "pretrain"]
+    method = METHODS[experiment.recipes[row.recipe].method]
+    stages = ["examine", "manifest", "corpus"]
     stages += ["unpack"] * (data.archive is not None) + ["demo_archive"] * generated
     return {
         **settings(experiment, name),
@@ -56,7 +59,7 @@ def made_of(
             [backbone_hash(experiment, start, at, images=images, code=code), at]
             for start, at in start_of(experiment, name, seed)
         ],
-        "code": {stage: code(stage) for stage in stages},
+        "code": {**{stage: code(stage) for stage in stages}, "pretrain": code("pretrain", method.path)},
     }
 
 

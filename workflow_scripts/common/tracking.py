@@ -18,11 +18,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from spd.files import read_json
-
 from spd.report.names import Names
 from spd.training.history import PASSING
 from workflow_scripts.common import tracking_view
+from workflow_scripts.common.records import read_runs
 from workflow_scripts.common.redaction import redact
 from workflow_scripts.common.tracking_place import ARTIFACTS, relocate
 
@@ -87,11 +86,12 @@ def sync(
 ) -> Synced:
     """Brings an MLflow store up to date with run records; twice adds nothing.
 
-    records: record files in the order in which they shall appear, tables last.
+    records: files of records and cells (workflow_scripts.common.records.read_runs) in the order in which they shall appear,
+    tables last.
     folder: where `mlflow.db`, the artefacts and the lock lie; used only without a tracking server.
     tracking_uri: a server to use instead of `folder/mlflow.db` (MLFLOW_TRACKING_URI).
     names: what the keys of data sets and pre-trainings in the records are called in params.
-    beside: record -> what else belongs to its run.
+    beside: record, or the first cell of a run -> what else belongs to its run.
 
     A run is found by the tag `spd.run_key`; the tag `spd.content` holds a hash of record, history and
     artefacts and is written last. Equal: left alone. Different or missing: the run is deleted (in
@@ -132,8 +132,7 @@ def _sync(
     experiments: dict[str, str] = {}
     params: dict[str, set[str]] = {}  # what all runs of an experiment have
     runs: dict[str, dict[str, Any]] = {}
-    for path in tqdm(records, desc="MLflow", unit="run", disable=not progress):
-        record = read_json(path)
+    for path, record in tqdm(list(read_runs(records)), desc="MLflow", unit="run", disable=not progress):
         record["params"] = names.in_params(record["params"])
         _take(record, beside.get(str(path), Beside()))
         name = experiment_name(preset, record["experiment"])
@@ -288,7 +287,7 @@ def _register(client: Any, model: str, run_id: str, record: dict[str, Any], *, u
     same = [
         version
         for version in client.search_model_versions(f"name = '{model}'")
-        if version.tags.get("spd.training.checkpoint") == record["provenance"]["checkpoint"]
+        if version.tags.get("spd.checkpoint") == record["provenance"]["checkpoint"]
     ]
     for version in sorted(same, key=lambda version: int(version.version))[:-1]:
         with contextlib.suppress(MlflowException):  # another sync was first

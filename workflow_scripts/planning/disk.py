@@ -87,9 +87,9 @@ def disk(experiment: Config, counts: Counts) -> Disk:
     for table in experiment.tables.values():
         for dataset in table.datasets:
             objects = counts(dataset, table.setup)
-            for detector in (table.detector,) if table.detector else ("classifier", "unet"):
+            for detector in experiment.detectors_of(table):
                 for profile in table.profiles:
-                    name = getattr(experiment.detectors, detector)[profile].geometry
+                    name = experiment.detectors[detector][profile].geometry
                     geometry = experiment.geometries[name]
                     place = (dataset, table.setup, name)
                     caches[place] = sum(cache_bytes(images, geometry) for images in objects.values())
@@ -97,7 +97,7 @@ def disk(experiment: Config, counts: Counts) -> Disk:
                         architecture, stages = network(experiment, row)
                         for seed in experiment.pretrainings[row].seeds:
                             backbones[row, seed] = parameter_bytes(architecture)
-                            if not table.detector:
+                            if table.setup != "1cls":
                                 continue
                             files = [
                                 feature_bytes(images, architecture, stages, geometry)

@@ -38,9 +38,7 @@ class Files:
 
     def geometry(self, at: Mapping[str, str]) -> GeometryOptions:
         """Of a job that names it, or by its detector's profile."""
-        name = (
-            at.get("geometry") or getattr(self.experiment.detectors, at["detector"])[at["profile"]].geometry
-        )
+        name = at.get("geometry") or self.experiment.detectors[at["detector"]][at["profile"]].geometry
         return self.experiment.geometries[name]
 
     def images_of(self, dataset: str, setup: str, part: str = "all") -> list[Images]:

@@ -183,9 +183,10 @@ class Stages(Files):
         """Forward passes of one view of every image, each epoch; a supervised training has measured its
         classifier."""
         row = self.experiment.pretrainings[at["pretraining"]]
-        if row.recipe == "supervised":
+        method = row.recipe and self.experiment.recipes[row.recipe].method
+        if method == "supervised":
             return Work()
-        _, options = self.experiment.linear_protocol.of(row.recipe, row.source and row.source.source)
+        _, options = self.experiment.linear_protocol.of(method, row.source and row.source.source)
         images = options.epochs * self.corpus_images()
         return Work(
             flops=images * cost.forward_flops(self._architecture(at["pretraining"]), options.size),
@@ -214,18 +215,19 @@ class Stages(Files):
     # --- detectors -----------------------------------------------------------------------------------
 
     def _detect(self, at: Mapping[str, str]) -> Work:
-        profile = getattr(self.experiment.detectors, at["detector"])[at["profile"]]
+        profile = self.experiment.detectors[at["detector"]][at["profile"]]
         architecture, stages = disk.network(self.experiment, at["pretraining"])
         shapes = disk.stage_shapes(architecture, stages, final_size(*VISA_SIZE, self.geometry(at)))
         images = self.images_of(at["dataset"], at["setup"], at["part"])
-        products = _padim if at["detector"] == "padim" else _patchcore
+        # Nothing is known of a detector of the user's own.
+        products = {"padim": _padim, "patchcore": _patchcore}.get(at["detector"])
         return Work(
-            core_flops=2 * sum(products(profile.options, shapes, one) for one in images),
+            core_flops=2 * sum(products(profile.options, shapes, one) for one in images) if products else 0.0,
             kept=self.kept("detect", at),
         )
 
     def _finetune(self, at: Mapping[str, str], setup: str) -> Work:
-        profile = getattr(self.experiment.detectors, at["detector"])[at["profile"]]
+        profile = self.experiment.detectors[at["detector"]][at["profile"]]
         size = final_size(*VISA_SIZE, self.experiment.geometries[profile.geometry])
         few, total = self.experiment.fewshot, twoclass.Cost()
         shots = few.shots if setup == "2cls_fewshot" else (None,)

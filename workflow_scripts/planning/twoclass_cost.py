@@ -74,7 +74,7 @@ def _flops(architecture: str, options: FineTuningOptions, size: tuple[int, int])
     with torch.device("meta"):
         backbone = build(architecture)
         unet = isinstance(options, UNetOptions)
-        network = UNet(backbone, options.decoder_channels) if unet else Classifier(backbone)
+        network = UNet(backbone, options) if unet else Classifier(backbone, options)
         network.backbone.requires_grad_(options.tune == "all")
         x = torch.empty(2, 3, *size)
         target = torch.zeros(2, *size) if unet else torch.zeros(2)
@@ -125,7 +125,7 @@ def _product(experiment: Any, table: Any, detector: str, shots: tuple[int | None
             for dataset in table.datasets:
                 for k in shots:
                     yield (
-                        getattr(experiment.detectors, detector)[profile],
+                        experiment.detectors[detector][profile],
                         experiment.pretrainings[row],
                         experiment.datasets[dataset],
                         k,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spd.data.manifest import LABELS, Manifest
+from spd.files import atomic_write
 
 COLUMNS = ("object", "shots", "draw", "label", "image")
 
@@ -51,11 +52,7 @@ def write_draws(manifest: Manifest, shots: Sequence[int], draws: int, path: str 
                     except ValueError as error:
                         raise ValueError(f"{error} (class {label})") from None
                     writer.writerows((name, k, number, label, image) for image in images)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    atomic_write(path, text.getvalue())
 
 
 def read_draws(path: str | os.PathLike[str]) -> dict[tuple[str, int, int], list[str]]:

@@ -3,12 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from spd.files import file_sha256, read_json, write_json
 
 import workflow_scripts.common.verify
 from spd.data import manifest
 from spd.data.fingerprint import folder_fingerprint
 from spd.data.readers import split_csv
+from spd.files import file_sha256, read_json, write_json
 from workflow_scripts.common.verify import hash_list, main, verify, write_hashes
 
 CSV = "object,split,label,image,mask\nnut,train,normal,a.png,\nnut,test,anomaly,b.jfif,\n"
@@ -162,7 +162,7 @@ def test_a_damaged_list_is_named(made):
     assert str(listed) in altered()
 
 
-def test_temporary_features_and_logs_are_no_matter(made):
+def test_temporary_features_logs_and_earlier_records_are_no_matter(made):
     features = RESULTS / "features/a.safetensors"
     features.parent.mkdir()
     features.write_bytes(b"f")
@@ -170,6 +170,7 @@ def test_temporary_features_and_logs_are_no_matter(made):
     features.unlink()
     (RESULTS / "logs").mkdir()
     (RESULTS / "logs/t.log").write_text("12:00")
+    write_json(RESULTS / "records/cells/mine.json", {})  # an earlier version wrote it
     assert altered() == set()
 
 

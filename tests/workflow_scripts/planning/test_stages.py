@@ -38,7 +38,7 @@ def one_class():
     for table in (table for table in PAPER.tables.values() if table.detector):
         for row in table.rows:
             for profile in table.profiles:
-                geometry = getattr(PAPER.detectors, table.detector)[profile].geometry
+                geometry = PAPER.detectors[table.detector][profile].geometry
                 for dataset in table.datasets:
                     for part in PAPER.datasets[dataset].objects:
                         at = {"dataset": dataset, "setup": "1cls", "part": part, "pretraining": row}

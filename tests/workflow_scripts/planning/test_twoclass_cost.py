@@ -16,7 +16,7 @@ CONFIG = Path(__file__).resolve().parents[2].parent / "config.yaml"
 
 def test_counts_what_a_real_scoring_and_training_count():
     options = UNetOptions(epochs=1, min_steps=1, decoder_channels=(8, 8, 8, 8, 8))
-    network = UNet(build("resnet10_w16"), options.decoder_channels)
+    network = UNet(build("resnet10_w16"), options)
     x = torch.randn(2, 3, 64, 64)
     with FlopCounterMode(display=False) as forward, torch.no_grad():
         network.eval()(x)
