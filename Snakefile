@@ -16,7 +16,7 @@ from snakemake.utils import min_version
 
 HERE = Path(workflow.basedir)
 sys.path.insert(0, str(HERE))  # workflow_scripts and demo_data are not installed: here and in every job
-os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))}
 
 from spd.config.model import ConfigError, load
 from workflow_scripts.common.faiss_wheels import FaissError, check_faiss

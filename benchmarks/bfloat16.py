@@ -23,8 +23,9 @@ from spd.data.cache import write_cache
 from spd.data.geometry_options import GeometryOptions
 from spd.data.manifest import Manifest, make
 from spd.data.readers.registry import read_dataset
-from spd.detectors.evaluation import LABELS, evaluate
+from spd.detectors.evaluation import evaluate
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.detectors.registry import DETECTORS
 from spd.features.extraction import extract
 from spd.features.store import Features
 
@@ -88,7 +89,7 @@ def compare(manifest: Manifest, folder: Path) -> tuple[float, list[tuple[str, st
         for task, metric in METRICS:
             pair = [results[precision, detector][task] for precision in ("float32", "bfloat16")]
             if None not in pair:
-                rows.append((LABELS[detector], task, metric, *(100 * part[metric] for part in pair)))
+                rows.append((DETECTORS[detector].label, task, metric, *(100 * part[metric] for part in pair)))
     return difference, rows
 
 

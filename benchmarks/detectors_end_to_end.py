@@ -44,7 +44,7 @@ from spd.data.geometry_options import GeometryOptions  # noqa: E402
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions  # noqa: E402
 from spd.detectors.padim import PaDiM  # noqa: E402
 from spd.detectors.patchcore import PatchCore  # noqa: E402
-from spd.detectors.profiles import PROFILES  # noqa: E402
+from spd.detectors.registry import DETECTORS  # noqa: E402
 from spd.features.extraction import Network  # noqa: E402
 
 torch.set_num_threads(arguments.threads)
@@ -79,7 +79,7 @@ def ours(paths: list[Path], backbone: Path) -> dict[str, float]:
     features = {stage: np.concatenate([part[stage] for part in parts]) for stage in magnetic_tile.STAGES}
     train = {stage: maps[: arguments.train] for stage, maps in features.items()}
     test = {stage: maps[arguments.train :] for stage, maps in features.items()}
-    options = {name: profiles["anomalib"]["options"] for name, profiles in PROFILES.items()}
+    options = {name: DETECTORS[name].profiles["anomalib"] for name in ("padim", "patchcore")}
     begin = time.process_time()
     PaDiM(PaDiMOptions(**{**options["padim"], "dim": DIM})).fit(train).score(test, SIZE)
     watch.add("PaDiM", begin)

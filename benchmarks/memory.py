@@ -23,7 +23,7 @@ from report import machine, write_section
 
 from spd.detectors.options import PatchCoreOptions
 from spd.detectors.patchcore import PatchCore, estimate_bytes
-from spd.detectors.profiles import PROFILES
+from spd.detectors.registry import DETECTORS
 from spd.tensors import TensorWriter, open_tensors
 
 SHAPES = {"layer2": (512, 28, 28), "layer3": (1024, 14, 14)}
@@ -42,7 +42,7 @@ def write_features(path: Path, images: int) -> None:
 
 def run(path: Path, patches: int, profile: str) -> dict:
     """In the fresh process: fit, score ten images, report. GiB and CPU seconds."""
-    options = PatchCoreOptions(**{**PROFILES["patchcore"][profile]["options"], "memory_gib": 8})
+    options = PatchCoreOptions(**{**DETECTORS["patchcore"].profiles[profile], "memory_gib": 8})
     features = open_tensors(path)[0]
     train = {stage: maps[: -(-patches // 784)] for stage, maps in features.items()}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from report import machine, write_section
 
 from spd.backbones.architectures import build, memory_format
-from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD
+from spd.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from spd.data.cache import ImageCache, write_cache
 from spd.data.geometry_options import GeometryOptions
 from spd.data.manifest import make
@@ -104,7 +104,7 @@ class PlainUNet(nn.Module):
             self.model.load_state_dict(ours.state_dict())
         elif architecture.startswith("timm:"):
             self.model = smp.Unet(f"tu-{architecture.removeprefix('timm:')}", encoder_weights=None)
-            encoder, known = ours.encoder.state_dict(), self.model.encoder.model.state_dict()
+            encoder, known = ours.backbone.state_dict(), self.model.encoder.model.state_dict()
             self.model.encoder.model.load_state_dict({k: encoder[k] for k in known})
             self.model.decoder.load_state_dict(ours.decoder.state_dict())
             self.model.segmentation_head.load_state_dict(ours.segmentation_head.state_dict())

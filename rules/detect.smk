@@ -10,7 +10,6 @@ rule detect:
     output:
         cell=results(CELL),
         maps=results(MAPS),
-        record=results(f"records/cells/{CELL_JOB}.json"),
     log:
         results(f"logs/detect/{CELL_JOB}.log"),
     benchmark:
@@ -22,8 +21,9 @@ rule detect:
         scratch=experiment.compute.scratch or "",
     params:
         preset=experiment.preset,
+        detector=detector_name,
         options=detector_options,
         geometry=detector_geometry,
-        code=stage_code("detect"),
+        code=lambda wc: stage_code("detect", class_of(wc)),
     script:
         "../workflow_scripts/detect.py"

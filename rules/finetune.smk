@@ -31,7 +31,6 @@ rule finetune_fewshot:
         draws=rules.draws.output.csv,
     output:
         cells=[results(RUN.replace("{run}", run)) for run in design.runs("2cls_fewshot")],
-        record=results(f"records/finetune/{CELL_JOB}.json"),
     log:
         results(f"logs/finetune/{CELL_JOB}.log"),
     benchmark:
@@ -45,10 +44,11 @@ rule finetune_fewshot:
         setup="2cls_fewshot",
         fewshot=experiment.fewshot.model_dump(mode="json"),
         preset=experiment.preset,
+        detector=detector_name,
         options=detector_options,
         geometry=detector_geometry,
         device=experiment.compute.device,
-        code=stage_code("finetune"),
+        code=lambda wc: stage_code("finetune", class_of(wc)),
     script:
         "../workflow_scripts/finetune.py"
 
@@ -60,7 +60,6 @@ use rule finetune_fewshot as finetune_highshot with:
         sidecar=results(SIDECAR),
     output:
         cells=[results(RUN.replace("{run}", run)) for run in design.runs("2cls_highshot")],
-        record=results(f"records/finetune/{CELL_JOB}.json"),
     wildcard_constraints:
         setup="2cls_highshot",
     params:

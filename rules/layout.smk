@@ -56,7 +56,7 @@ wildcard_constraints:
     setup="1cls|2cls_highshot|2cls_fewshot",
     pretraining=pattern(experiment.pretrainings),
     geometry=pattern(experiment.geometries),
-    detector=pattern(type(experiment.detectors).model_fields),
+    detector=pattern(experiment.detectors),
     profile=r"[A-Za-z0-9_.]+",
     part=r"[^/]+",
     seed=r"\d+",

@@ -13,8 +13,7 @@ rule linear_classifier:
         sidecar=rules.corpus.input.sidecar,
         backbone=results(BACKBONE),
     output:
-        result=results(LINEAR),
-        record=results("records/linear/{pretraining}-seed{seed}.json"),
+        results(LINEAR),
     log:
         results("logs/linear/{pretraining}-seed{seed}.log"),
     benchmark:

@@ -4,20 +4,36 @@ import functools
 from dataclasses import asdict
 
 from workflow_scripts.common import kept
+from spd.methods.options import METHODS
 from spd.report.names import Names
 from spd.files import files_sha256
 from workflow_scripts.common import linear_results, run_order
 from workflow_scripts.common.training_resources import training_resources
 
 
-def stage_code(rule_name):
-    """Hash of the sources a stage runs: a changed module of spd/ marks its results stale.
+def stage_code(rule_name, *classes):
+    """Hash of the sources a stage runs: a changed module of spd/ marks its results stale, and so does one of
+    the user's own where `classes` names it by its import path.
 
     Preset paper only warns (its tables name the versions they mix): a checkout must not redo GPU-weeks.
     """
     if experiment.compute.stale_code == "warn":
         return "any"
-    return source_hash(HERE / "workflow_scripts" / f"{rule_name}.py")
+    return source_hash(HERE / "workflow_scripts" / f"{rule_name}.py", *classes)
+
+
+def method_of(name):
+    """What is known of the method of a pre-training that is trained here."""
+    return METHODS[experiment.recipes[experiment.pretrainings[name].recipe].method]
+
+
+def class_of(wc):
+    """Import path of the class of a cell's detector: its module counts in the stage's hash."""
+    return experiment.detector(wc.detector).path
+
+
+def detector_name(wc):
+    return experiment.profile(wc.detector, wc.profile).detector
 
 
 def detector_options(wc):
@@ -122,16 +138,18 @@ def set_aside_earlier_backbones():
 def linear_protocol_of(wc):
     """(method, options) of the linear protocol that judges a pre-training."""
     row = experiment.pretrainings[wc.pretraining]
-    return experiment.linear_protocol.of(row.recipe, row.source and row.source.source)
+    method = row.recipe and experiment.recipes[row.recipe].method
+    return experiment.linear_protocol.of(method, row.source and row.source.source)
 
 
 # --- cells and tables
 
 
 def table_options(table):
-    """A table's options, its data sets by the names that tables show."""
+    """A table's options, its data sets and its detector by the names that cells carry and tables show."""
     shown = [experiment.datasets[name].name for name in table.datasets]
-    return {**table.model_dump(mode="json"), "datasets": shown}
+    detector = table.detector and experiment.detector(table.detector).label
+    return {**table.model_dump(mode="json"), "datasets": shown, "detector": detector}
 
 
 def table_inputs(name):

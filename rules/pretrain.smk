@@ -97,7 +97,7 @@ rule views:
         results("logs/views.log"),
     params:
         pretrainings=[backbone_hash.view_settings(experiment, name) for name in design.trained],
-        code=stage_code("views"),
+        code=stage_code("views", *sorted({method_of(name).path for name in design.trained})),
     script:
         "../workflow_scripts/views.py"
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from spd.detectors.evaluation import LABELS
+from spd.detectors.registry import DETECTORS as REGISTRY
 from spd.methods.options import SPDOptions, parse_recipe
 from studies.intervals import paired
 from studies.judging import protocol
@@ -23,7 +23,7 @@ def told(scale: str, row: Row, judge: str | None) -> dict[str, Any]:
     spd = SPDOptions(**given)
     term = None  # with eta 0 no other option does anything
     if spd.eta:
-        resolved = {"objective": spd.objective_of(method), "statistics": spd.statistics_of(method)}
+        resolved = {"objective": spd.objective_of(recipe), "statistics": spd.statistics_of(recipe)}
         views = spd.views(recipe.views).model_dump(mode="json")
         term = {**spd.model_dump(mode="json"), **resolved, "views": views}
     return {
@@ -64,7 +64,9 @@ def seeds_of(runs: Iterable[Run], of: Run) -> dict[int, Run]:
 def target(run: Run) -> float | None:
     """What the choice is by: mean image AU-ROC of both detectors on those of `TARGETS` that the run was
     judged on, in points; None for a run that was not judged."""
-    names = [f"{place} {LABELS[detector]} image AU-ROC" for place in TARGETS for detector in DETECTORS]
+    names = [
+        f"{place} {REGISTRY[detector].label} image AU-ROC" for place in TARGETS for detector in DETECTORS
+    ]
     found = [run["values"][name] for name in names if name in run["values"]]
     return sum(found) / len(found) if found else None
 

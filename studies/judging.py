@@ -13,13 +13,12 @@ from spd.data.demo_options import DemoOptions
 from spd.data.geometry_options import GeometryOptions
 from spd.data.manifest import Manifest, make
 from spd.data.readers import elpv, mvtec, split_csv, visa
-from spd.detectors.evaluation import LABELS, evaluate
-from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.detectors.evaluation import evaluate
+from spd.detectors.registry import DETECTORS as REGISTRY
 from spd.features.extraction import extract
 from studies.corpora import data
 from studies.settings import DETECTORS, GENERATED, JUDGES
 
-OPTIONS = {"padim": PaDiMOptions, "patchcore": PatchCoreOptions}
 TASKS = {"image": ("classification", "by_defect"), "pixel": ("segmentation", "by_defect_segmentation")}
 BY_DEFECT = ("tiles",)  # sets with enough images of a defect type
 
@@ -29,7 +28,9 @@ def protocol(judge: str, stages: tuple[str, ...]) -> dict[str, Any]:
     return {
         "sizes": JUDGES[judge],
         "geometry": GeometryOptions().model_dump(mode="json", exclude={"resize"}),
-        "detectors": {d: OPTIONS[d](**given).model_dump(mode="json") for d, given in DETECTORS.items()},
+        "detectors": {
+            name: REGISTRY[name].options(**given).model_dump(mode="json") for name, given in DETECTORS.items()
+        },
         "stages": stages,
         "generated": GENERATED,
     }  # fmt: skip
@@ -69,12 +70,14 @@ class Sets:
             extract(backbone, path, stages, features, device=device, progress=False)
             cache = ImageCache(path)
             for detector, given in DETECTORS.items():
-                options = OPTIONS[detector](**given)
+                options = REGISTRY[detector].options(**given)
                 results = evaluate(detector, options, path, features, maps, device=device, progress=False)
                 for name, result in results.items():
                     if result["scored"]:
                         where = _named(place, name)
-                        found |= _metrics(f"{where} {LABELS[detector]}", result, _set(place) in BY_DEFECT)
+                        found |= _metrics(
+                            f"{where} {REGISTRY[detector].label}", result, _set(place) in BY_DEFECT
+                        )
                         found |= _areas(where, cache, name) if _set(place) in BY_DEFECT else {}
         return found
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
+from spd.detectors.registry import DETECTORS
 from spd.files import atomic_path
+from spd.methods.options import METHODS
 from workflow_scripts.common import provenance
 
 STUDIES = Path(__file__).resolve().parent
@@ -34,7 +36,8 @@ def device_name(device: str) -> str:
 def code_state() -> dict[str, str | None]:
     """The state of the code that trains and measures: `code`, the hash of its sources, and the commit. It is
     no part of a run's key, so that a study goes on after a change; the report says when states mix."""
-    version = provenance.code_version(*(STUDIES / name for name in MEASURING))
+    classes = [entry.path for entry in (*METHODS.values(), *DETECTORS.values())]
+    version = provenance.code_version(*(STUDIES / name for name in MEASURING), *classes)
     return {name: version[name] for name in ("code", "commit")}
 
 

@@ -10,8 +10,6 @@ with running(snakemake) as job:
     from spd.data.manifest import read
     from spd.data.overview import overview, require_stated, totals
     from spd.report.tables import write_overview
-    from workflow_scripts.common.provenance import code_version
-    from workflow_scripts.common.records import write_record
 
     options, datasets = snakemake.params.overview, snakemake.params.datasets
     frames, lines, findings = [], [], []
@@ -22,10 +20,10 @@ with running(snakemake) as job:
         if dataset["facts"] is not None:
             require_stated(frame)
         frames.append(frame.assign(dataset=dataset["name"]))
-        if found := manifest.meta.get("findings"):
-            said = ", ".join(f"{count} {kind}" for kind, count in found.items())
+        if kinds := manifest.meta.get("findings"):
+            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
             checks = Path(path).with_suffix(".checks.txt")
-            findings.append(f"{dataset['name']} {Path(path).stem}: the checks found {said} ({checks}).")
+            findings.append(f"{dataset['name']} {Path(path).stem}: the checks found {counts} ({checks}).")
         lines.append(f"{dataset['name']} {Path(path).stem}: {totals(frame)}")
     job.say("\n    ".join(["images found:", *lines]))
     write_overview(
@@ -37,13 +35,5 @@ with running(snakemake) as job:
         preset=snakemake.params.preset,
         notes=[*(f"{entry['name']}: {entry['licence']}" for entry in datasets.values()), *findings],
     )
-    write_record(
-        snakemake.output.record,
-        key="table/dataset_overview",
-        experiment="tables",
-        name="dataset_overview",
-        params={"title": options["title"]},
-        metrics={},
-        provenance=code_version(Path(snakemake.scriptdir) / "dataset_overview.py"),
-        artifacts=tuple(path for path in snakemake.output if path != snakemake.output.record),
-    )
+    params, files = {"title": options["title"]}, snakemake.output[:-1]
+    job.record("table/dataset_overview", "tables", "dataset_overview", params, artifacts=files)

@@ -14,57 +14,52 @@ with running(snakemake) as job, queued_again_when_preempted():
     from spd.linear_protocol.published import beside
     from spd.linear_protocol.training import top1
     from spd.methods.options import parse_recipe
-    from workflow_scripts.common.provenance import code_version
-    from workflow_scripts.common.records import write_record
 
-    at, given = snakemake.wildcards, snakemake.params
-    seed = int(at.seed)
-    images = open_packed(snakemake.input.corpus, read(snakemake.input.manifest))
-    backbone = read_metadata(snakemake.input.backbone)
-    options = LinearOptions(**given.options)
-    recipe = parse_recipe(given.recipe) if given.recipe else None
+    files, params = snakemake.input, snakemake.params
+    name, seed = snakemake.wildcards.pretraining, int(snakemake.wildcards.seed)
+    images, backbone = open_packed(files.corpus, read(files.manifest)), read_metadata(files.backbone)
+    options = LinearOptions(**params.options)
+    recipe = parse_recipe(params.recipe) if params.recipe else None
     kept, judged = images.split(options.held_out if recipe is None else recipe.held_out, seed)
-    # Beside the outputs: Snakemake deletes those of a job that fails, and finished epochs must outlive it.
-    state = Path(snakemake.output.result).with_suffix(".checkpoint")
+    # Next to the output: Snakemake deletes those of a job that fails, and finished epochs must outlive it.
+    state = Path(snakemake.output[0]).with_suffix(".checkpoint")
 
     own = backbone.more.get("judged", {}).get("classifier") if recipe is not None else None
     if own is not None:
-        protocol, accuracy = "classifier", 100 * own
+        protocol, options, accuracy = "classifier", None, 100 * own
         job.say("the training's own classifier was measured when it ended")
     else:
         protocol = "linear"
         accuracy = top1(
-            snakemake.input.backbone,
+            files.backbone,
             images,
             kept,
             judged,
             options,
             seed=seed,
             checkpoint_path=state,
-            device=given.device,
+            device=params.device,
             threads=cpus(snakemake),
         )
     reported, source = beside(  # or why not
-        preset=given.preset,
-        method=given.method,
+        preset=params.preset,
+        method=params.method,
         architecture=backbone.architecture,
         protocol=protocol,
-        options=options if protocol == "linear" else None,
+        options=options,
         recipe=recipe,
-        eta=given.eta,
-        init=given.init,
+        eta=params.eta,
+        init=params.init,
         counts=(len(kept), len(judged), len(images.classes)),
     )
-    code = code_version(Path(snakemake.scriptdir) / "linear_classifier.py")
-    checkpoint = file_sha256(snakemake.input.backbone)
     result = {
         "schema": 1,
-        "pretraining": at.pretraining,
+        "pretraining": name,
         "seed": seed,
-        "method": given.method,
+        "method": params.method,
         "architecture": backbone.architecture,
         "protocol": protocol,
-        "options": given.options if protocol == "linear" else None,
+        "options": options and params.options,
         "top1": accuracy,
         "published": reported,
         "source": None if reported is None else source,
@@ -72,28 +67,11 @@ with running(snakemake) as job, queued_again_when_preempted():
         "trained_on": len(kept),
         "judged": len(judged),
         "of": "the data set's own validation images" if len(images.validation) else "held-out images",
-        "checkpoint": checkpoint,
         "corpus": images.digest,
-        **code,
+        "checkpoint": file_sha256(files.backbone),
+        "sources": packed_sources(files.corpus),
+        **job.provenance,
     }
-    write_json(snakemake.output.result, result)
-    shown = {key: result[key] for key in ("protocol", "trained_on", "judged", "of")}
-    write_record(
-        snakemake.output.record,
-        key=f"linear/{at.pretraining}/seed{seed}",
-        experiment="linear protocol",
-        name=f"{at.pretraining} seed{seed}",
-        params={
-            "pretraining": at.pretraining,
-            "seed": seed,
-            "backbone": backbone.architecture,
-            **shown,
-            "published": source,
-            **{f"linear.{key}": value for key, value in (result["options"] or {}).items()},
-        },
-        metrics={"linear_protocol/top1": accuracy, "linear_protocol/published": reported},
-        provenance={"checkpoint": checkpoint, "sources": packed_sources(snakemake.input.corpus), **code},
-        artifacts=(snakemake.output.result,),
-    )
+    write_json(snakemake.output[0], result)
     state.unlink(missing_ok=True)
     job.say(f"{accuracy:.2f} % of {len(judged)} images")

@@ -11,15 +11,12 @@ with running(snakemake) as job:
     from spd.data.manifest import write
     from spd.data.options import DatasetOptions
     from spd.data.readers.registry import make_manifest
-    from workflow_scripts.common.provenance import code_version
-    from workflow_scripts.common.records import write_record
 
-    name, setup, params = snakemake.wildcards.dataset, snakemake.wildcards.setup, snakemake.params
-    code = code_version(Path(snakemake.scriptdir) / "manifest.py")
-    archive = {"file": params.archive} if params.archive else None
-    dataset = DatasetOptions(name=name, archive=archive, **params.dataset)
-    manifest = make_manifest(dataset, setup, params.unpacked)
-    manifest.meta["sources"] = {"manifest": code["code"]}
+    name, setup, given = snakemake.wildcards.dataset, snakemake.wildcards.setup, snakemake.params
+    archive = {"file": given.archive} if given.archive else None
+    dataset = DatasetOptions(name=name, archive=archive, **given.dataset)
+    manifest = make_manifest(dataset, setup, given.unpacked)
+    manifest.meta["sources"] = {"manifest": job.provenance["code"]}
     examined = read_examined(snakemake.input.examined)
     require_listed(dataset.accept, examined, key=f"datasets.{name}")
     report = check(manifest, examined).accepting(dataset.checks, dataset.accept)
@@ -36,22 +33,19 @@ with running(snakemake) as job:
     Path(snakemake.output.checks).write_text(report.text() + "\n", encoding="utf-8")
     write(manifest, snakemake.output.csv)
     counts = manifest.counts().drop(columns="object").sum()
-    write_record(
-        snakemake.output.record,
-        key=f"manifest/{name}/{setup}",
-        experiment="data sets",
-        name=f"{name} {setup}",
-        params={
-            "dataset": name,
-            "setup": setup,
-            "split_hash": manifest.split_hash,
-            **({"let_through": told} if (told := report.let_through()) else {}),
-        },
+    params = {"dataset": name, "setup": setup, "split_hash": manifest.split_hash}
+    if accepted := report.let_through():
+        params["let_through"] = accepted
+    job.record(
+        f"manifest/{name}/{setup}",
+        "data sets",
+        f"{name} {setup}",
+        params,
+        {"data_fingerprint": manifest.meta["fingerprint"]},
         metrics={
             **{f"images/{kind}": int(count) for kind, count in counts.items()},
             "checks/accepted": len(report.accepted),
             "checks/warnings": len(report.warnings),
         },
-        provenance={"data_fingerprint": manifest.meta["fingerprint"], **code},
-        artifacts=(snakemake.output.csv,),
+        artifacts=[snakemake.output.csv],
     )

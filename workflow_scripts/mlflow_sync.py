@@ -55,4 +55,5 @@ with running(snakemake) as job:
     # What `make ui` opens: the first detector's runs.
     cells = [f"/{number}/runs" for name, number in experiments.items() if name.endswith(" 1cls")]
     page = f"/#/experiments{[*cells, ''][0]}{CHARTS}"
-    write_json(snakemake.output.synced, {"records": len(records), "open": page})
+    runs = sum(count[name] for name in ("created", "replaced", "unchanged"))
+    write_json(snakemake.output.synced, {"runs": runs, "open": page})

@@ -12,18 +12,16 @@ with running(snakemake) as job, queued_again_when_preempted():
     from spd.backbones.files import read_metadata
     from spd.data.corpus import open_packed, packed_sources
     from spd.data.manifest import read
-    from spd.files import write_json
-    from spd.methods.options import SPDOptions, parse_recipe
+    from spd.files import file_sha256, write_json
+    from spd.methods.options import METHODS, SPDOptions, parse_recipe
     from spd.training.loop import pretrain
     from spd.training.settings import Outputs, Settings
-    from workflow_scripts.common.provenance import code_version
-    from workflow_scripts.common.records import write_backbone_record
 
     name, seed = snakemake.wildcards.pretraining, int(snakemake.wildcards.seed)
     params, resources, record = snakemake.params, snakemake.resources, Path(snakemake.output.record)
     recipe = parse_recipe({**params.recipe, "checkpoint_minutes": float(resources.checkpoint_minutes)})
     spd = SPDOptions(**params.spd) if params.spd else None
-    code = code_version(Path(snakemake.scriptdir) / "pretrain.py")
+    job.sources.append(METHODS[recipe.method].path)
     images = open_packed(snakemake.input.corpus, read(snakemake.input.manifest))
     suffixes = (".safetensors", ".history.jsonl", ".checkpoint")
     backbone, history, checkpoint = (record.with_suffix(suffix) for suffix in suffixes)
@@ -42,7 +40,7 @@ with running(snakemake) as job, queued_again_when_preempted():
             Outputs(backbone, history, checkpoint),
             device=resources.device,
             threads=max(1, cpus(snakemake) // max(1, resources.gpu // resources.nodes)),
-            provenance={**code, "sources": packed_sources(snakemake.input.corpus)},
+            provenance={**job.provenance, "sources": packed_sources(snakemake.input.corpus)},
         )
 
     started = Path(
@@ -60,18 +58,18 @@ with running(snakemake) as job, queued_again_when_preempted():
             f"settings are the same; move {record.parent} away to train it again"
         )
     last = json.loads(history.read_text().splitlines()[-1])
-    write_backbone_record(
-        record,
-        backbone,
-        pretraining=name,
-        seed=seed,
-        params=about,
-        metrics={f"final/{key}": value for key, value in last.items() if isinstance(value, int | float)},
-        provenance={
-            **{key: made[key] for key in code},
+    job.record(
+        f"backbone/{name}/seed{seed}",
+        "backbones",
+        f"{name} seed{seed}",
+        {"pretraining": name, "seed": seed, **about},
+        {
+            "checkpoint": file_sha256(backbone),
+            **{key: made[key] for key in job.provenance},  # of a backbone that was trained before: its own
             "notes": made["notes"],
             "protocol": made["judged"].get("protocol"),
         },
+        metrics={f"final/{key}": value for key, value in last.items() if isinstance(value, int | float)},
         history=str(history),
     )
     for passing in (started, checkpoint):  # a job that was killed at its end may have left them

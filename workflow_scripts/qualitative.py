@@ -4,31 +4,19 @@ from pathlib import Path
 
 from workflow_scripts.common.job import running
 
-with running(snakemake):
-    from spd.report.cells import read_cells
+with running(snakemake) as job:
     from spd.report.names import Names
     from spd.report.qualitative import write_figures
-    from spd.report.scored import Scored
-    from workflow_scripts.common.provenance import code_version
-    from workflow_scripts.common.records import write_record
+    from spd.report.scored import read_scored
 
-    files = snakemake.input
-    cells = read_cells(files.cells, Names(**snakemake.params.names))
-    write_figures(
-        [
-            Scored(cell, Path(images), Path(maps))
-            for cell, images, maps in zip(cells, files.images, files.maps, strict=True)
-        ],
-        dict(zip(snakemake.params.labels, files.histories, strict=True)),
-        snakemake.output.figures,
-        footer=" ".join(snakemake.params.notices),
-    )
-    write_record(
-        snakemake.output.record,
-        key="qualitative",
-        experiment="pictures",
-        name="qualitative",
-        params={"cells": len(cells), "histories": len(files.histories)},
-        metrics={"figures/files": sum(path.is_file() for path in Path(snakemake.output.figures).rglob("*"))},
-        provenance=code_version(Path(snakemake.scriptdir) / "qualitative.py"),
+    files, params, figures = snakemake.input, snakemake.params, Path(snakemake.output.figures)
+    scored = read_scored(files.cells, files.images, files.maps, Names(**params.names))
+    histories = dict(zip(params.labels, files.histories, strict=True))
+    write_figures(scored, histories, figures, footer=" ".join(params.notices))
+    job.record(
+        "qualitative",
+        "pictures",
+        "qualitative",
+        {"cells": len(scored), "histories": len(files.histories)},
+        metrics={"figures/files": sum(path.is_file() for path in figures.rglob("*"))},
     )

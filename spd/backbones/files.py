@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spd.backbones.architectures import build
-from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD
+from spd.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from spd.tensors import open_tensors, write_tensors
 
 

@@ -16,7 +16,8 @@ from spd.backbones.architectures import build
 from spd.backbones.checkpoints import read_checkpoint
 from spd.backbones.contents import contents
 from spd.backbones.files import check_keys, classifier_keys, examples, expected, export, load, save
-from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD, LITE0, BackboneOptions
+from spd.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from spd.backbones.options import LITE0, BackboneOptions
 from spd.backbones.prefixes import unwrapped, ways_to
 from spd.backbones.timm_filter import through_timm
 from spd.data.options import expand

@@ -34,10 +34,6 @@ def known_stages(architecture: str) -> tuple[str, ...] | None:
     return LITE0_STAGES if architecture == LITE0 else None
 
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
 class BackboneOptions(Options):
     """A backbone from elsewhere, or of random weights."""
 

@@ -39,7 +39,6 @@ FEATURES_JOB = "{dataset}-{setup}-{geometry}-{part}-{pretraining}-seed{seed}"
 CELL_JOB = "{dataset}-{setup}-{detector}-{profile}-{part}-{pretraining}-seed{seed}"
 
 ONE_CLASS = "1cls"
-TWO_CLASS_DETECTORS = ("classifier", "unet")
 
 
 class Backbone(NamedTuple):
@@ -107,10 +106,6 @@ class Cell:
     def job(self) -> str:
         """Name of the job that makes it; one job makes all runs of a 2-class detector."""
         return self._at(CELL_JOB)
-
-    @property
-    def record(self) -> str:
-        return f"records/{'finetune' if self.two_class else 'cells'}/{self.job}.json"
 
     @property
     def maps(self) -> str:
@@ -241,7 +236,7 @@ class Design:
             for row in table.rows
             for seed in self.experiment.pretrainings[row].seeds
             for profile in table.profiles
-            for detector in ([table.detector] if table.detector else TWO_CLASS_DETECTORS)
+            for detector in self.experiment.detectors_of(table)
             for geometry in [self.experiment.profile(detector, profile).geometry]
             for dataset in table.datasets
             for part in self.parts(dataset)

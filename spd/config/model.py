@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from spd.backbones.options import BackboneOptions
 from spd.config.references import nearest, unknown, wrong_references
@@ -20,10 +30,12 @@ from spd.data.geometry_options import GeometryOptions
 from spd.data.options import ArchiveOptions, DatasetOptions
 from spd.detectors.finetuned.options import ClassifierOptions, FewShotOptions, UNetOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.detectors.registry import DETECTORS, TWO_CLASS
 from spd.features.options import FeatureOptions
 from spd.linear_protocol.options import LinearProtocols
-from spd.methods.options import Recipe, SPDOptions, active, conflict
+from spd.methods.options import METHODS, AnyRecipe, Recipe, SPDOptions, active, conflict
 from spd.options import Options
+from spd.registry import Entry, Registry
 from spd.report.options import TableOptions
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
@@ -124,39 +136,39 @@ class CorpusOptions(Options):
 class Profile(Options):
     """One named way to run a detector: its geometry and its options."""
 
+    detector: Annotated[str, AfterValidator(DETECTORS.checked)] | None = None
+    """The import path of a class of your own, as `mypackage.knn:KNN` (docs/extending.md); `null`: the
+    detector of the library's that the profiles stand under."""
     geometry: Name
     """A name under `geometries`."""
+    options: SerializeAsAny[Options] = Field(default_factory=dict, validate_default=True)
+    """The detector's own options."""
+
+    @field_validator(
+        "options",
+        mode="plain",
+        json_schema_input_type=PaDiMOptions | PatchCoreOptions | ClassifierOptions | UNetOptions,
+    )
+    @classmethod
+    def _of_its_detector(cls, values: Any, info: ValidationInfo) -> Options:
+        if "detector" not in info.data:
+            return Options()  # what is wrong with `detector` is said there
+        return DETECTORS[info.data["detector"]].options.model_validate(values)
 
 
-class PaDiMProfile(Profile):
-    options: PaDiMOptions = PaDiMOptions()
-    """PaDiM's own options."""
-
-
-class PatchCoreProfile(Profile):
-    options: PatchCoreOptions = PatchCoreOptions()
-    """PatchCore's own options."""
-
-
-class ClassifierProfile(Profile):
-    options: ClassifierOptions = ClassifierOptions()
-    """The classifier's training."""
-
-
-class UNetProfile(Profile):
-    options: UNetOptions = UNetOptions()
-    """The U-Net's training."""
-
-
-class DetectorOptions(Options):
-    padim: dict[Name, PaDiMProfile] = Field(default_factory=dict)
-    """Profiles of PaDiM by name."""
-    patchcore: dict[Name, PatchCoreProfile] = Field(default_factory=dict)
-    """Profiles of PatchCore by name."""
-    classifier: dict[Name, ClassifierProfile] = Field(default_factory=dict)
-    """Profiles of the 2-class classifier by name; a 2-class table reads the one of its name."""
-    unet: dict[Name, UNetProfile] = Field(default_factory=dict)
-    """Profiles of the 2-class U-Net by name; a 2-class table reads the one of its name."""
+def _named_by_its_section(detectors: Any) -> Any:
+    """`detectors` with the key `detector` in each profile that does not give it."""
+    if not isinstance(detectors, Mapping):
+        return detectors
+    return {
+        name: {
+            key: {"detector": name, **profile} if isinstance(profile, Mapping) else profile
+            for key, profile in profiles.items()
+        }
+        if isinstance(profiles, Mapping)
+        else profiles
+        for name, profiles in detectors.items()
+    }
 
 
 class ArchitectureOptions(Options):
@@ -187,7 +199,7 @@ class Pretraining(Options):
     """The word in the tables' method column: Sup, SimSiam, MoCo, SimCLR or one of your own."""
     backbone: Name | None = None
     """A name under `backbones`; empty for a backbone from elsewhere."""
-    recipe: Literal["simsiam", "moco", "simclr", "supervised"] | None = None
+    recipe: Name | None = None
     """A name under `recipes`; empty for a backbone from elsewhere."""
     spd: Name = "none"
     """A name under `spd`."""
@@ -228,8 +240,8 @@ class Config(Options):
     """What backbones are pre-trained on."""
     backbones: dict[Name, ArchitectureOptions]
     """Architectures by the name used in `pretrainings`."""
-    recipes: dict[Literal["simsiam", "moco", "simclr", "supervised"], Recipe]
-    """The four base methods' training recipes."""
+    recipes: dict[Name, AnyRecipe]
+    """Training recipes: of the four base methods, and of your own."""
     spd: dict[Name, SPDOptions]
     """Variants of the SPD term; `none` adds nothing."""
     linear_protocol: LinearProtocols = LinearProtocols()
@@ -242,8 +254,8 @@ class Config(Options):
     """Resize and crop, applied to images and masks alike."""
     features: FeatureOptions = FeatureOptions()
     """How features are extracted."""
-    detectors: DetectorOptions
-    """Named profiles of each detector."""
+    detectors: Annotated[dict[Name, dict[Name, Profile]], BeforeValidator(_named_by_its_section)]
+    """Profiles by name, of each detector: padim, patchcore, classifier, unet, and those of your own."""
     fewshot: FewShotOptions = FewShotOptions()
     """The draws of the setup 2cls_fewshot."""
     dataset_overview: OverviewOptions
@@ -263,6 +275,44 @@ class Config(Options):
             raise ValueError("\nconfig: ".join(lines))
         return self
 
+    @model_validator(mode="after")
+    def _a_detector_has_one_section(self) -> "Config":
+        sections: dict[str, str] = {}  # label -> name
+        for name, profiles in self.detectors.items():
+            if len(classes := {profile.detector for profile in profiles.values()}) > 1:
+                raise ValueError(
+                    f"detectors.{name}: profiles of one name are one detector's, and these are of "
+                    f"{' and '.join(sorted(classes))}; give each a name of its own"
+                )
+            for label in [DETECTORS[detector].label for detector in classes]:
+                if (other := sections.setdefault(label, name)) != name:
+                    raise ValueError(
+                        f"detectors: {other} and {name} are both called {label}, and tables could not tell "
+                        "them apart; put all profiles of a detector under one name, or give your class "
+                        "another `label`"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _detectors_fit_their_setups(self) -> "Config":
+        for key, table in self.tables.items():
+            if not self.detectors.get(table.detector):
+                continue  # none, or a name that config_references finds unknown
+            entry = self.detector(table.detector)
+            if (entry.setup == "1cls") != (table.setup == "1cls"):
+                raise ValueError(
+                    f"tables.{key}.detector: {table.detector} is no detector of setup {table.setup}"
+                )
+        return self
+
+    def detector(self, name: str) -> Entry:
+        """What is known of the detector that a section of `detectors` is about."""
+        return DETECTORS[next(iter(self.detectors[name].values())).detector]
+
+    def detectors_of(self, table: TableOptions) -> tuple[str, ...]:
+        """Names under `detectors` whose cells a table reads."""
+        return TWO_CLASS if table.detector is None else (table.detector,)
+
     def architecture(self, row: str) -> str:
         """The network of a pre-training; of source `file`, whose file says it, what the config supposes."""
         pretraining = self.pretrainings[row]
@@ -280,14 +330,14 @@ class Config(Options):
 
     def profile(self, detector: str, name: str) -> Profile:
         """A detector's profile, with its `geometry` and its `options`."""
-        return getattr(self.detectors, detector)[name]
+        return self.detectors[detector][name]
 
     def asks_for_faiss(self) -> bool:
         """Whether a table needs faiss: one of its profiles has `search: faiss`."""
         return any(
-            self.detectors.patchcore[profile].options.search == "faiss"
+            getattr(self.detectors[detector][profile].options, "search", "") == "faiss"
             for table in self.tables.values()
-            if table.detector == "patchcore"
+            for detector in self.detectors_of(table)
             for profile in table.profiles
         )
 
@@ -328,7 +378,9 @@ def problems(content: Mapping[str, Any]) -> list[str]:
     try:
         Config.model_validate(content)
     except ValidationError as error:
-        found = [_explain(problem) for problem in error.errors() if not _other_branch(problem, error)]
+        found = [
+            _explain(problem, content) for problem in error.errors() if not _other_branch(problem, error)
+        ]
     return found + [line for line in dict.fromkeys(wrong_references(content)) if line not in found]
 
 
@@ -462,9 +514,9 @@ def _other_branch(problem: Any, error: ValidationError) -> bool:
     return problem["type"] == "tuple_type" and isinstance(problem["input"], dict) and error.error_count() > 1
 
 
-def _explain(problem: Mapping[str, Any]) -> str:
+def _explain(problem: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     """One line for one pydantic problem: the key, what is wrong, what is allowed, the nearest key."""
-    location, names = _locate([part for part in problem["loc"] if part != "[key]"])
+    location, names = _locate([part for part in problem["loc"] if part != "[key]"], content)
     key = ".".join(map(str, location)) or "config.yaml"
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
@@ -493,26 +545,38 @@ def _explain(problem: Mapping[str, Any]) -> str:
     return f"{key}: {problem['msg']} (given: {shown if len(shown) < 80 else shown[:77] + '...'})"
 
 
-def _locate(parts: list[Any]) -> tuple[list[Any], list[str]]:
+def _locate(parts: list[Any], content: Any) -> tuple[list[Any], list[str]]:
     """A pydantic location as keys of config.yaml, and the fields allowed where its last key stands.
 
-    pydantic names the chosen member of a union (a recipe's method, a class) inside the path; these are
-    left out.
+    pydantic names the chosen member of a union (a class) inside the path; these are left out.
     """
     keys: list[Any] = []
     allowed: list[str] = []
     at: Any = Config
     for part in parts:
         models = list(_models(at))
-        member = next((model for model in models if part in _names_in_union(model)), None)
+        member = next((model for model in models if part == model.__name__), None)
         if member is not None and len(models) > 1:
             at = member
             continue
+        if models == [Recipe]:
+            models = [_options_of(METHODS, content, "method") or Recipe]
         allowed = list(models[0].model_fields) if models else []
         keys.append(part)
         model = next((model for model in models if part in model.model_fields), None)
         at = model.model_fields[part].annotation if model else _value_type(at)
+        if model is Profile and part == "options":
+            at = _options_of(DETECTORS, {"detector": keys[1], **(content or {})}, "detector")
+        content = content.get(part) if isinstance(content, Mapping) else None
     return keys, allowed
+
+
+def _options_of(registry: Registry, content: Any, key: str) -> type[Options] | None:
+    """The options model that a part of the configuration asks for; None where its name is wrong, too."""
+    try:
+        return registry[content[key]].options
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -521,11 +585,6 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) is not dict:
         for argument in get_args(annotation):
             yield from _models(argument)
-
-
-def _names_in_union(model: type[BaseModel]) -> set[Any]:
-    tag = model.model_fields.get("method")
-    return {model.__name__, *([tag.default] if tag is not None else [])}
 
 
 def _value_type(annotation: Any) -> Any:

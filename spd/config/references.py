@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from spd.detectors.registry import TWO_CLASS
+
 REFERENCES = (
     # (where a name is used, where it is defined, what it names); * stands for any key
     ("corpus.dataset", "datasets", "data set"),
@@ -14,6 +16,7 @@ REFERENCES = (
     ("detectors.*.*.geometry", "geometries", "geometry"),
     ("dataset_overview.datasets", "datasets", "data set"),
     ("tables.*.datasets", "datasets", "data set"),
+    ("tables.*.detector", "detectors", "detector"),
     ("tables.*.rows", "pretrainings", "pre-training"),
 )
 
@@ -101,11 +104,12 @@ def _table(content: Mapping[str, Any], at: str, table: Mapping[str, Any]) -> Ite
             yield from unknown(f"{at}.setup", setup, f"setup of {name}", setups)
     detector = table.get("detector")
     detectors = _mapping(content.get("detectors"))
-    two_class = ("classifier", "unet") if setup != "1cls" else ()
+    two_class = TWO_CLASS if setup != "1cls" else ()
     for used in (detector,) if isinstance(detector, str) else two_class:
         profiles = table.get("profiles", ["paper"])
-        for name in profiles if used in detectors and isinstance(profiles, list | tuple) else []:
-            yield from unknown(f"{at}.profiles", name, f"{used} profile", _mapping(detectors[used]))
+        known = _mapping(detectors.get(used))
+        for name in profiles if isinstance(profiles, list | tuple) and (known or used in two_class) else []:
+            yield from unknown(f"{at}.profiles", name, f"{used} profile", known)
 
 
 def _data_sets(content: Mapping[str, Any]) -> Iterator[str]:

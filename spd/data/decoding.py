@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from spd.data.image_files import open_image
-from spd.data.options import MAX_PIXELS
+from spd.data.limits import MAX_PIXELS
 
 
 def read_rgb(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from spd.data.options import MAX_PIXELS
+from spd.data.limits import MAX_PIXELS
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 # Of a file's content, whatever its name says. Pillow knows many more, some of which start a program

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from spd.data.options import MAX_PIXELS, RESERVED_OBJECTS
+from spd.data.limits import MAX_PIXELS, RESERVED_OBJECTS
 from spd.files import atomic_write
 
 COLUMNS = ("object", "split", "label", "defect", "image", "mask")

@@ -6,7 +6,7 @@ from typing import IO
 import numpy as np
 
 from spd.data.image_files import open_image
-from spd.data.options import MAX_PIXELS
+from spd.data.limits import MAX_PIXELS
 
 
 def read_mask(

@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from spd.data.limits import MAX_PIXELS, RESERVED_OBJECTS
 from spd.options import Options
 
 # `mean` is the row of averages in every table, `all` the job that handles all objects; jobs have folders.
-RESERVED_OBJECTS = ("", "mean", "all", ".", "..")
-MAX_PIXELS = 178_956_970  # of one image; Pillow's own bound on decompression bombs
 Setup = Literal["1cls", "2cls_highshot", "2cls_fewshot"]
 
 ELPV_NOTICE = (

@@ -1,7 +1,6 @@
 """One detector on one backbone's features: fit on training images, score test images, measure."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ from tqdm import tqdm
 
 from spd.data.cache import ImageCache
 from spd.data.manifest import FEWEST
-from spd.detectors.options import PaDiMOptions, PatchCoreOptions
-from spd.detectors.registry import build
+from spd.detectors.registry import DETECTORS, build
 from spd.features.store import Features
 from spd.metrics.by_defect import image_metrics_by_defect, pixel_metrics_by_defect
 from spd.metrics.image import image_metrics
 from spd.metrics.pixel import pixel_metrics
+from spd.options import Options
 from spd.tensors import write_tensors
 
 METRIC = (
@@ -24,13 +23,9 @@ METRIC = (
 )
 
 
-LABELS = {"padim": "PaDiM", "patchcore": "PatchCore"}
-"""Detectors' names in results and tables."""
-
-
 def evaluate(
     detector: str,
-    options: PaDiMOptions | PatchCoreOptions,
+    options: Options,
     cache_path: str | Path,
     features_path: str | Path,
     maps_path: str | Path,
@@ -40,6 +35,7 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Runs a 1-class detector on every object of an image cache and returns what a table needs.
 
+    detector: a name (spd.detectors.registry) or an import path.
     Returns object -> {scored, n_train, n_test_normal, n_test_anomaly, classification, segmentation,
     image_scores, by_defect, by_defect_segmentation, notes}; scored is False, and nothing measured, for an
     object with too few images to fit or to test; metrics are fractions in [0, 1], None where undefined;
@@ -57,47 +53,27 @@ def evaluate(
     Raises ValueError naming the object (and image) for data that cannot be scored, MemoryError naming the
     object and what to lower.
     """
+    label = DETECTORS[detector].label
     cache, features = ImageCache(cache_path), Features(features_path)
     results: dict[str, dict[str, Any]] = {}
     exponents: dict[str, int] = {}
     kept: dict[str, np.ndarray] = {}
-    for name in tqdm(cache.objects, desc=LABELS[detector], unit="object", disable=not progress):
+    for name in tqdm(cache.objects, desc=label, unit="object", disable=not progress):
         if reason := _too_few_images(name, cache):
             results[name] = _not_scored(name, cache, reason)
-            tqdm.write(f"{LABELS[detector]}, {name}: {reason}")
+            tqdm.write(f"{label}, {name}: {reason}")
             continue
         scores, maps, model = _score(name, detector, options, cache, features, device)
         measured = _measure(name, cache, scores, maps)
         results[name] = {**measured, "notes": [*map(str, model.notes), *_missing_class(measured)]}
-        tqdm.write(f"{LABELS[detector]}, {name}: {json.dumps(model.report)}")
+        tqdm.write(f"{label}, {name}: {json.dumps(model.report)}")
         exponents[name] = int(np.ceil(np.log2(max(float(np.abs(maps).max()), 1e-30))))
         kept[f"{name}/maps"] = np.ldexp(maps, -exponents[name]).astype(np.float16)
         kept[f"{name}/scores"] = scores
-        for key, drawn in (("channels", "channels"), ("coreset", "coreset_indices")):
-            if getattr(model, drawn, None) is not None:
-                kept[f"{name}/{key}"] = np.asarray(getattr(model, drawn), np.int64)
+        kept |= {f"{name}/{key}": np.asarray(drawn, np.int64) for key, drawn in model.drawn().items()}
     metadata = {"exponents": json.dumps(exponents), "split_hash": json.dumps(cache.split_hash)}
     write_tensors(maps_path, kept, metadata)
     return results
-
-
-def mean_metrics(detector: str, objects: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
-    """Unweighted means over the objects that have a metric, under the names of run records.
-
-    objects: what `evaluate` returns. `padim/au_roc` is of images, `padim/pixel_au_roc` of pixels; None where
-    no object has it.
-    """
-    means: dict[str, float | None] = {}
-    for task, prefix in (("classification", ""), ("segmentation", "pixel_")):
-        for metric, word in WORDS.items():
-            values = [result[task].get(metric) for result in objects.values() if result[task] is not None]
-            values = [value for value in values if value is not None]
-            means[f"{detector}/{prefix}{word}"] = sum(values) / len(values) if values else None
-    return means
-
-
-WORDS = {"AU-ROC": "au_roc", "AU-PR": "au_pr", "AP": "ap", "F1-max": "f1_max", "AU-PRO": "au_pro"}
-"""Metrics' names in run records."""
 
 
 def _score(
@@ -111,7 +87,7 @@ def _score(
             features.split(name, "test"), (height, width), names=list(cache.rows(name, "test")["image"])
         )
     except (ValueError, MemoryError) as error:
-        raise type(error)(f"{LABELS[detector]}, object {name}: {error}") from error
+        raise type(error)(f"{DETECTORS[detector].label}, object {name}: {error}") from error
     return scores, maps, model
 
 

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from spd.detectors.base import Detector
 from spd.detectors.cells import centre, means, regroup
 from spd.detectors.inputs import check_features, check_finite, check_memory, chosen_stages
 from spd.detectors.mahalanobis import Pyramid, nested_groups, operations
@@ -29,18 +30,17 @@ def draw_channels(total: int, dim: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(total)[:dim])
 
 
-class PaDiM:
+class PaDiM(Detector):
     """fit(training features), then score(test features).
 
     Attributes after fit: `stages`, `channels` (d,) int64 into the concatenation of the stages, `notes`
     (what a user should know about this fit), `report` (numerics: see `score`).
     """
 
+    Options = PaDiMOptions
+
     def __init__(self, options: PaDiMOptions | None = None, device: str | torch.device = "cpu"):
-        self.options = options or PaDiMOptions()
-        self.device = torch.device(device)
-        self.notes: list[str] = []
-        self.report: dict = {}
+        super().__init__(options, torch.device(device))
 
     def fit(
         self,
@@ -111,6 +111,10 @@ class PaDiM:
             train.append(torch.from_numpy(values).to(self.device))
         self._pyramid = Pyramid(train, list(self._grids), options.epsilon)
         return self
+
+    def drawn(self) -> dict[str, np.ndarray]:
+        """`channels`."""
+        return {"channels": self.channels}
 
     def score(
         self,

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from spd.detectors.base import Detector
 from spd.detectors.coreset import greedy_coreset
 from spd.detectors.embedding import Embedder
 from spd.detectors.inputs import check_features, check_finite, check_memory, chosen_stages
@@ -20,18 +21,14 @@ from spd.detectors.projection import draw_projection, johnson_lindenstrauss_dim,
 _BATCH = 8  # images embedded at a time
 
 
-class PatchCore:
+class PatchCore(Detector):
     """fit(training features), then score(test features).
 
     Attributes after fit: `stages`, `memory_bank` (K, D) float32, `coreset_indices` (K,) int64 in the order
     chosen (patch = image * h * w + y * w + x of the training images), `notes`, `report`.
     """
 
-    def __init__(self, options: PatchCoreOptions | None = None, device="cpu"):
-        self.options = options or PatchCoreOptions()
-        self.device = device
-        self.notes: list[str] = []
-        self.report: dict = {}
+    Options = PatchCoreOptions
 
     def fit(self, features: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> Self:
         """Chooses the memory bank.
@@ -104,6 +101,10 @@ class PatchCore:
             del points
         self.set_memory_bank(self._gather(features, names))
         return self
+
+    def drawn(self) -> dict[str, np.ndarray]:
+        """`coreset`: indices of the patches."""
+        return {"coreset": self.coreset_indices}
 
     def set_memory_bank(self, bank: np.ndarray) -> None:
         """Searches this (K, D) float32 bank from now on (to compare with peers, or a bank stored earlier)."""

@@ -1,25 +1,65 @@
-"""Detectors by the name that config.yaml gives them."""
+"""Detectors by the name that config.yaml gives them. Imports neither torch nor numba."""
 
+from typing import Any
+
+from spd.detectors.finetuned.options import ClassifierOptions, UNetOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.options import Options
+from spd.registry import Entry, Registry
 
-OPTIONS = {"padim": PaDiMOptions, "patchcore": PatchCoreOptions}
+BOTH = ("classification", "segmentation")
+
+DETECTORS = Registry(
+    "detector",
+    ("spd.detectors.base:Detector", "spd.detectors.finetuned.base:FineTuned"),
+    {
+        "padim": Entry(
+            *("spd.detectors.padim:PaDiM", PaDiMOptions, "PaDiM", "1cls", BOTH),
+            profiles={
+                **{name: {} for name in ("official", "paper", "full")},
+                "anomalib": {"epsilon": 0.01001, "blur_border": "mirror"},
+            },
+        ),
+        "patchcore": Entry(
+            *("spd.detectors.patchcore:PatchCore", PatchCoreOptions, "PatchCore", "1cls", BOTH),
+            profiles={
+                **{name: {} for name in ("official", "paper", "full")},
+                "anomalib": {
+                    **{"embedding": "avgpool", "projection": "sparse", "greedy_start": "random"},
+                    **{"projection_dim": "johnson-lindenstrauss", "reweighting": 9, "squared": False},
+                    **{"upsampling": "nearest", "blur_border": "mirror"},
+                },
+            },
+        ),
+        "classifier": Entry(
+            *(
+                "spd.detectors.finetuned.classifier:Classifier",
+                ClassifierOptions,
+                "classifier",
+                "2cls",
+                BOTH[:1],
+            ),
+            profiles={"paper": {"batch_norm": "frozen", "precision": "bfloat16"}},
+        ),
+        "unet": Entry(
+            *("spd.detectors.finetuned.unet:UNet", UNetOptions, "U-Net", "2cls", BOTH[1:]),
+            profiles={"paper": {"precision": "bfloat16"}},
+        ),
+    },
+)
+"""Every detector."""
+
+TWO_CLASS = tuple(name for name, entry in DETECTORS.items() if entry.setup == "2cls")
+"""Those that share a row of a 2-class table which names no detector."""
 
 
-def build(name: str, options=None, device: str = "cpu"):
-    """An unfitted detector. `name`: padim | patchcore; `options`: its options model, or None for the
-    defaults.
+def build(name: str, options: Options | None = None, device: str = "cpu") -> Any:
+    """An unfitted 1-class detector. `name`: as in config.yaml; `options`: None for the defaults.
 
-    Raises ValueError for another name, TypeError for another detector's options.
+    Raises ValueError for an unknown name, TypeError for another detector's options.
     """
-    if name not in OPTIONS:
-        raise ValueError(f"unknown detector {name!r}; known: {', '.join(OPTIONS)}")
-    options = OPTIONS[name]() if options is None else options
-    if not isinstance(options, OPTIONS[name]):
-        raise TypeError(f"detector {name!r} takes {OPTIONS[name].__name__}, got {type(options).__name__}")
-    if name == "padim":
-        from spd.detectors.padim import PaDiM
-
-        return PaDiM(options, device)
-    from spd.detectors.patchcore import PatchCore
-
-    return PatchCore(options, device)
+    entry = DETECTORS[name]
+    options = entry.options() if options is None else options
+    if not isinstance(options, entry.options):
+        raise TypeError(f"detector {name!r} takes {entry.options.__name__}, got {type(options).__name__}")
+    return entry.load()(options, device)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spd.backbones.options import IMAGENET_MEAN, IMAGENET_STD
+from spd.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from spd.options import Options
 from spd.views.options import BlurOptions, Colour, JitterOptions, ShareRange, ViewOptions, ViewsOptions
 
@@ -98,8 +98,9 @@ class LinearProtocols(Options):
     """Weights from elsewhere: lightly's linear evaluation; to take it for supervised weights is ours. One
     trained here is judged by its own classifier."""
 
-    def of(self, recipe: str | None, source: str | None) -> tuple[str, LinearOptions]:
-        """(method, its protocol) of a pre-training, by its recipe or by where its weights come from."""
-        name = recipe or source
+    def of(self, method: str | None, source: str | None) -> tuple[str, LinearOptions]:
+        """(method, its protocol) of a pre-training, by its recipe's method or by where its weights come
+        from; that of `supervised` for any other."""
+        name = method or source
         name = name if name in type(self).model_fields else "supervised"
         return name, getattr(self, name)

@@ -88,14 +88,14 @@ def top1(
     classifier.to(place)
     optimiser = _optimiser(classifier, options)
 
-    who = {
+    run_identity = {
         "backbone": file_sha256(backbone_path),
         "options": digest(options),
         "seed": seed,
         "data": images.digest,
         "images": len(kept),
     }
-    saved = checkpoint.load(checkpoint_path, identity=who)
+    saved = checkpoint.load(checkpoint_path, identity=run_identity)
     first = 0
     if saved is not None:
         classifier.load_state_dict(saved["classifier"])
@@ -138,7 +138,7 @@ def top1(
             raise RuntimeError(f"epoch {epoch + 1}: the loss is not finite; try a smaller linear_protocol lr")
         checkpoint.save(
             checkpoint_path,
-            identity=who,
+            identity=run_identity,
             step=epoch + 1,
             classifier=classifier.state_dict(),
             optimiser=optimiser.state_dict(),

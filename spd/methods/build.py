@@ -5,12 +5,9 @@ from torch import nn
 from spd.backbones import batchnorm
 from spd.backbones.architectures import build as build_backbone
 from spd.backbones.architectures import feature_dim
-from spd.methods.moco import MoCo
-from spd.methods.options import Recipe, SPDOptions, conflict
-from spd.methods.simclr import SimCLR
-from spd.methods.simsiam import SimSiam
+from spd.methods.base import Method
+from spd.methods.options import METHODS, Recipe, SPDOptions, active, conflict
 from spd.methods.spd import WithSPD
-from spd.methods.supervised import Supervised
 
 
 def build(architecture: str, recipe: Recipe, spd: SPDOptions | None = None, *, classes: int) -> nn.Module:
@@ -21,20 +18,15 @@ def build(architecture: str, recipe: Recipe, spd: SPDOptions | None = None, *, c
     the SPD options cannot be combined.
     """
     backbone = build_backbone(architecture, zero_init_residual=recipe.zero_init_residual)
-    dim = feature_dim(backbone)
-    if recipe.method == "supervised":
-        method = Supervised(backbone, dim, recipe, classes)
-    else:
-        method = {"simsiam": SimSiam, "moco": MoCo, "simclr": SimCLR}[recipe.method](backbone, dim, recipe)
-    model = method
-    if spd is not None and spd.eta > 0:
+    model = METHODS[recipe.method].load()(backbone, feature_dim(backbone), recipe, classes)
+    if active(spd) is not None:
         if (reason := conflict(recipe, spd)) is not None:
             raise ValueError(f"spd: {reason}")
-        model = WithSPD(method, spd, recipe.method)
+        model = WithSPD(model, spd, recipe)
     batchnorm.convert(model, recipe.batch_norm, recipe.batch_norm_group, recipe.batch_norm_momentum)
     return model
 
 
-def base(model: nn.Module) -> nn.Module:
+def base(model: nn.Module) -> Method:
     """The base method inside `model`, with or without the SPD term around it."""
     return model.method if isinstance(model, WithSPD) else model

@@ -10,34 +10,41 @@ from torch.nn.functional import normalize
 
 from spd import distributed
 from spd.losses.nce import queue_nce
+from spd.methods.base import Method
 from spd.methods.options import MoCoRecipe
 from spd.seeds import permutation
 
 
-class MoCo(nn.Module):
+class MoCo(Method):
     """Query encoder, key encoder (its moving average) and a queue of keys. Parameters are drawn from torch's
     global generator."""
 
-    views = ("q", "k")
-    fixed_lr = None
+    Options = MoCoRecipe
 
-    def __init__(self, backbone: nn.Module, dim: int, recipe: MoCoRecipe):
-        super().__init__()
+    def __init__(self, backbone: nn.Module, width: int, recipe: MoCoRecipe, classes: int):
+        super().__init__(backbone, width, recipe, classes)
         hidden, out = recipe.projector
-        self.backbone = backbone
-        self.projector = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out))
+        self.projector = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out)
+        )
         self.key_encoder = copy.deepcopy(nn.Sequential(self.backbone, self.projector)).requires_grad_(False)
         self.register_buffer("queue", normalize(torch.randn(recipe.queue, out), dim=1))  # (K, D)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.key_momentum = recipe.key_momentum
         self.temperature = recipe.temperature
-        self.dim = out
+        self.embedding_width = out
         self.expected_loss = math.log(1 + recipe.queue)
         self.new_keys: Tensor | None = None
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised -> projections z (B, D) of the query encoder."""
-        return self.projector(self.backbone(x))
+    @property
+    def backbones(self) -> tuple[nn.Module, ...]:
+        """Of the query and of the key encoder."""
+        return self.backbone, self.key_encoder[0]
+
+    @torch.no_grad()
+    def embed_by_target(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W), normalised -> projections (B, D) of the key encoder."""
+        return self.key_encoder(x)
 
     def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """Views `q`, `k` (B, 3, H, W) -> `loss` (scalar) and `z` (B, D), the query projections of q."""
@@ -60,12 +67,12 @@ class MoCo(nn.Module):
         everyone = distributed.gather(x)
         order = permutation(len(everyone), "moco keys", seed).to(x.device)
         keys = normalize(self.key_encoder(everyone[order[own]]), dim=1).to(self.queue.dtype)
-        self.new_keys = torch.empty(len(everyone), self.dim, dtype=keys.dtype, device=keys.device)
+        self.new_keys = torch.empty(len(everyone), self.embedding_width, dtype=keys.dtype, device=keys.device)
         self.new_keys[order] = distributed.gather(keys)
         return self.new_keys[own]
 
     @torch.no_grad()
-    def after_step(self) -> None:
+    def after_step(self, progress: float) -> None:
         """Puts the step's keys in the queue: after the optimiser's step, since the backward pass reads the
         queue."""
         start = int(self.pointer)

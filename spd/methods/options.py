@@ -2,11 +2,21 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter, field_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    field_serializer,
+    model_validator,
+)
 
 from spd.options import Options
+from spd.registry import Entry, Registry
 from spd.views.options import BlurOptions, JitterOptions, LocalOptions, ViewOptions, ViewsOptions
 
 SIMCLR_VIEWS = ViewsOptions(
@@ -82,17 +92,15 @@ class SPDOptions(Options):
     """Which views move BatchNorm's running statistics, by which detectors read the backbone: those of the
     base method alone, so that a pair differs in its loss only, or SPD's views, too. # ours"""
 
-    def objective_of(self, method: str) -> str:
-        """`cosine` or `xent`: what `auto` means for a base method (simsiam | moco | simclr | supervised)."""
-        if self.objective != "auto":
-            return self.objective
-        return "xent" if method == "supervised" else "cosine"
+    def objective_of(self, recipe: "Recipe") -> str:
+        """`cosine` or `xent`: what `auto` means for a base method."""
+        return recipe.spd_objective if self.objective == "auto" else self.objective
 
-    def statistics_of(self, method: str) -> str:
+    def statistics_of(self, recipe: "Recipe") -> str:
         """`own` or `shared`: what `auto` means for a base method."""
         if self.statistics != "auto":
             return self.statistics
-        return "shared" if self.objective_of(method) == "xent" else "own"
+        return "shared" if self.objective_of(recipe) == "xent" else "own"
 
     @field_serializer("strengths")
     def _only_what_is_named(self, strengths: Strengths) -> dict[str, Any]:
@@ -126,9 +134,19 @@ def _changed(options: Options, changes: Options) -> Options:
     return options.model_copy(update=update)
 
 
-class _Recipe(Options):
-    """What the four recipes share."""
+class Recipe(Options):
+    """What the recipes of all methods share; one's own derives from it, and gives each key a default."""
 
+    spd_objective: ClassVar[Literal["cosine", "xent"]] = "cosine"
+    """What the SPD term's `objective: auto` means for the method."""
+    whole_batch: ClassVar[str] = "BatchNorm takes the statistics of the whole batch"
+    """Why gradients of small batches do not add up to a step of the method."""
+    has_target: ClassVar[bool] = False
+    """Whether the method has a target network that can embed the views of SPD (`moco_encoder: key`)."""
+
+    method: str
+    """simsiam, moco, simclr, supervised, or the import path of a class of your own, as
+    `mypackage.byol:BYOL` (docs/extending.md)."""
     batch: int = Field(default=256, ge=2)
     """Images a step, over all ranks together."""
     epochs: int = Field(default=100, ge=1)
@@ -203,7 +221,7 @@ class _Recipe(Options):
     """k of the kNN probe (https://arxiv.org/abs/1805.01978)."""
 
     @model_validator(mode="after")
-    def _anchor_and_local_change_belong_to_spd(self) -> "_Recipe":
+    def _anchor_and_local_change_belong_to_spd(self) -> "Recipe":
         chosen = {
             "views.anchor": self.views.anchor,
             "views.local.kind": self.views.local.kind,
@@ -217,13 +235,13 @@ class _Recipe(Options):
         return self
 
     @model_validator(mode="after")
-    def _held_out_is_a_share_or_a_count(self) -> "_Recipe":
+    def _held_out_is_a_share_or_a_count(self) -> "Recipe":
         if self.held_out >= 1 and self.held_out != int(self.held_out):
             raise ValueError(f"held_out: {self.held_out} is neither a share below 1 nor a number of images")
         return self
 
     @model_validator(mode="after")
-    def _groups_fill_the_batch(self) -> "_Recipe":
+    def _groups_fill_the_batch(self) -> "Recipe":
         if self.batch_norm == "ghost" and self.batch % min(self.batch, self.batch_norm_group):
             raise ValueError(
                 f"batch: {self.batch} is no multiple of batch_norm_group: {self.batch_norm_group}"
@@ -231,7 +249,7 @@ class _Recipe(Options):
         return self
 
 
-class SimSiamRecipe(_Recipe):
+class SimSiamRecipe(Recipe):
     """SimSiam (https://arxiv.org/abs/2011.10566); defaults: the repository's 100-epoch command (batch 512,
     `--fix-pred-lr`)."""
 
@@ -249,8 +267,11 @@ class SimSiamRecipe(_Recipe):
     """Keep the predictor's learning rate at its base value."""
 
 
-class MoCoRecipe(_Recipe):
+class MoCoRecipe(Recipe):
     """MoCo v2 (https://arxiv.org/abs/2003.04297); defaults: the repository's 200-epoch command."""
+
+    whole_batch: ClassVar[str] = "the keys are shuffled over the whole batch and enter the queue together"
+    has_target: ClassVar[bool] = True
 
     method: Literal["moco"] = "moco"
     """The method's name."""
@@ -279,8 +300,10 @@ class MoCoRecipe(_Recipe):
         return self
 
 
-class SimCLRRecipe(_Recipe):
+class SimCLRRecipe(Recipe):
     """SimCLR (https://arxiv.org/abs/2002.05709); defaults: the paper's batch-4096 recipe for 100 epochs."""
+
+    whole_batch: ClassVar[str] = "the negatives and BatchNorm's statistics are those of the whole batch"
 
     method: Literal["simclr"] = "simclr"
     """The method's name."""
@@ -311,8 +334,11 @@ class SimCLRRecipe(_Recipe):
     SPD poster's preliminaries (one direction, batch - 1 negatives)."""
 
 
-class SupervisedRecipe(_Recipe):
+class SupervisedRecipe(Recipe):
     """Cross-entropy on labels; defaults: torchvision's 90-epoch reference recipe."""
+
+    whole_batch: ClassVar[str] = "BatchNorm's running statistics would move once for each small batch"
+    spd_objective: ClassVar[Literal["cosine", "xent"]] = "xent"
 
     method: Literal["supervised"] = "supervised"
     """The method's name."""
@@ -331,18 +357,29 @@ class SupervisedRecipe(_Recipe):
     """Augmentations."""
 
 
-Recipe = Annotated[
-    SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe, Field(discriminator="method")
-]
-"""One of the four recipes, told apart by its key `method`."""
+METHODS = Registry(
+    "method",
+    ("spd.methods.base:Method",),
+    {
+        "simsiam": Entry("spd.methods.simsiam:SimSiam", SimSiamRecipe),
+        "moco": Entry("spd.methods.moco:MoCo", MoCoRecipe),
+        "simclr": Entry("spd.methods.simclr:SimCLR", SimCLRRecipe),
+        "supervised": Entry("spd.methods.supervised:Supervised", SupervisedRecipe),
+    },
+)
+"""Every pre-training method."""
 
 
-def parse_recipe(values: dict) -> SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe:
+class NamedMethod(BaseModel):
+    method: Annotated[str, AfterValidator(METHODS.checked)]
+
+
+def parse_recipe(values: Mapping[str, Any]) -> Recipe:
     """The recipe that `values` (a mapping from config.yaml, with its key `method`) describes.
 
-    Raises pydantic.ValidationError for an unknown key, a wrong type or a value out of range.
+    Raises pydantic.ValidationError for an unknown method or key, a wrong type or a value out of range.
     """
-    return TypeAdapter(Recipe).validate_python(values)
+    return METHODS[NamedMethod.model_validate(values).method].options.model_validate(values)
 
 
 def active(spd: SPDOptions | None) -> SPDOptions | None:
@@ -350,31 +387,38 @@ def active(spd: SPDOptions | None) -> SPDOptions | None:
     return spd if spd is not None and spd.eta > 0 else None
 
 
-def seen_views(
-    recipe: SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe, spd: SPDOptions | None
-) -> tuple[ViewsOptions, tuple[str, ...]]:
-    """(options, names) of the views that a pre-training sees; spd None or eta 0: the base method's."""
-    base = ("x",) if recipe.method == "supervised" else ("q", "k")
+AnyRecipe = Annotated[
+    SerializeAsAny[Recipe],
+    PlainValidator(
+        parse_recipe,
+        json_schema_input_type=SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe | Recipe,
+    ),
+]
+"""A method's recipe, told by its key `method`."""
+
+
+def seen_views(recipe: Recipe, spd: SPDOptions | None) -> tuple[ViewsOptions, tuple[str, ...]]:
+    """(options, names) of the views that a pre-training sees; spd None or eta 0: the base method's. Imports
+    the method's class."""
+    base = METHODS[recipe.method].load().views
     if (spd := active(spd)) is None:
         return recipe.views, base
     views = spd.views(recipe.views)
     return views, views.names(base, spd=True)
 
 
-def conflict(
-    recipe: SimSiamRecipe | MoCoRecipe | SimCLRRecipe | SupervisedRecipe, spd: SPDOptions | None
-) -> str | None:
+def conflict(recipe: Recipe, spd: SPDOptions | None) -> str | None:
     """Why this recipe cannot be trained with this SPD term, and the way out; None where it can."""
     if (spd := active(spd)) is None:
         return None
-    if spd.objective_of(recipe.method) == "xent":
+    if spd.objective_of(recipe) == "xent":
         if spd.statistics == "own":
             return (
                 "statistics: own embeds each kind of view by itself, and BatchNorm then takes from the xent "
                 "objective what it should learn from, or gives it away; use statistics: shared or auto, or "
                 "objective: cosine"
             )
-        by_keys = recipe.method == "moco" and spd.moco_encoder == "key"
+        by_keys = recipe.has_target and spd.moco_encoder == "key"
         if by_keys or spd.stop_gradient == "both":
             key, other = ("moco_encoder: key", "query") if by_keys else ("stop_gradient: both", "none")
             return (
@@ -382,7 +426,7 @@ def conflict(
                 f"use {key.partition(':')[0]}: {other} or objective: cosine"
             )
     group = recipe.batch_norm_group
-    if recipe.batch_norm == "ghost" and spd.statistics_of(recipe.method) == "shared":
+    if recipe.batch_norm == "ghost" and spd.statistics_of(recipe) == "shared":
         images = 2 * recipe.batch
         if images % min(images, group):
             return (

@@ -7,22 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from spd.losses.nce import infonce, ntxent
+from spd.methods.base import Method
 from spd.methods.options import SimCLRRecipe
 
 
-class SimCLR(nn.Module):
+class SimCLR(Method):
     """Backbone and 2-layer projector with BatchNorm after both layers. Parameters are drawn from torch's
     global generator."""
 
-    views = ("q", "k")
-    fixed_lr = None
+    Options = SimCLRRecipe
 
-    def __init__(self, backbone: nn.Module, dim: int, recipe: SimCLRRecipe):
-        super().__init__()
+    def __init__(self, backbone: nn.Module, width: int, recipe: SimCLRRecipe, classes: int):
+        super().__init__(backbone, width, recipe, classes)
         hidden, out = recipe.projector
-        self.backbone = backbone
         self.projector = nn.Sequential(
-            nn.Linear(dim, hidden, bias=False),
+            nn.Linear(width, hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(inplace=True),
             nn.Linear(hidden, out, bias=False),
@@ -31,12 +30,8 @@ class SimCLR(nn.Module):
         self.projector[-1].bias.requires_grad_(False)  # scale, but no shift, as in the repository
         self.loss = {"infonce": infonce, "ntxent": ntxent}[recipe.loss]
         self.temperature = recipe.temperature
-        self.dim = out
+        self.embedding_width = out
         self.expected_loss = math.log(recipe.batch if recipe.loss == "infonce" else 2 * recipe.batch - 1)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised -> projections z (B, D)."""
-        return self.projector(self.backbone(x))
 
     def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """Views `q`, `k` (B, 3, H, W) -> `loss` (scalar) and `z` (B, D), the projections of q. Both views

@@ -4,20 +4,20 @@ docs/methods/simsiam.md."""
 from torch import Tensor, nn
 
 from spd.losses.cosine import simsiam
+from spd.methods.base import Method
 from spd.methods.options import SimSiamRecipe
 
 
-class SimSiam(nn.Module):
+class SimSiam(Method):
     """Backbone, 3-layer projector, 2-layer predictor. Parameters are drawn from torch's global generator."""
 
-    views = ("q", "k")
+    Options = SimSiamRecipe
 
-    def __init__(self, backbone: nn.Module, dim: int, recipe: SimSiamRecipe):
-        super().__init__()
+    def __init__(self, backbone: nn.Module, width: int, recipe: SimSiamRecipe, classes: int):
+        super().__init__(backbone, width, recipe, classes)
         first, second, out = recipe.projector
-        self.backbone = backbone
         self.projector = nn.Sequential(
-            nn.Linear(dim, first, bias=False),
+            nn.Linear(width, first, bias=False),
             nn.BatchNorm1d(first),
             nn.ReLU(inplace=True),
             nn.Linear(first, second, bias=False),
@@ -34,12 +34,7 @@ class SimSiam(nn.Module):
             nn.Linear(recipe.predictor, out),
         )
         self.fixed_lr = self.predictor if recipe.fixed_predictor_lr else None
-        self.dim = out
-        self.expected_loss = None  # no classification: the loss starts near 0 and ends near -1
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised -> projections z (B, D)."""
-        return self.projector(self.backbone(x))
+        self.embedding_width = out
 
     def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """Views `q`, `k` (B, 3, H, W) -> `loss` (scalar) and `z` (B, D), the projections of q. Each view has

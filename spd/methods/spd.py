@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from spd.backbones.batchnorm import keeping_running_statistics
 from spd.losses.classification import spd_xent
 from spd.losses.cosine import cosine, spd_cosine
-from spd.methods.options import SPDOptions
+from spd.methods.base import Method
+from spd.methods.options import Recipe, SPDOptions
 
 
 class WithSPD(nn.Module):
@@ -20,13 +21,15 @@ class WithSPD(nn.Module):
     (`statistics`).
     """
 
-    def __init__(self, method: nn.Module, options: SPDOptions, name: str):
-        """name: of the base method, as recipes spell it."""
+    def __init__(self, method: Method, options: SPDOptions, recipe: Recipe):
+        """recipe: the base method's."""
         super().__init__()
         self.method = method
         self.options = options
-        self.shared = options.statistics_of(name) == "shared"
-        self.perturbed = nn.Linear(method.dim, 2) if options.objective_of(name) == "xent" else None
+        self.shared = options.statistics_of(recipe) == "shared"
+        self.perturbed = None
+        if options.objective_of(recipe) == "xent":
+            self.perturbed = nn.Linear(method.embedding_width, 2)
 
     def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """The method's outputs with the SPD term in `loss`; `base` and `spd` are its parts, `z`, `z_plus`,
@@ -68,10 +71,8 @@ class WithSPD(nn.Module):
         return keeping_running_statistics(self.method)
 
     def _embed(self, x: Tensor) -> Tensor:
-        if self.options.moco_encoder == "key" and hasattr(self.method, "key_encoder"):
-            with torch.no_grad():
-                return self.method.key_encoder(x)
-        return self.method.embed(x)
+        by_target = self.options.moco_encoder == "key"
+        return self.method.embed_by_target(x) if by_target else self.method.embed(x)
 
     def _cosines(self, z: Tensor, z_plus: Tensor, z_minus: Tensor) -> Tensor:
         if self.options.cosines == "plus":

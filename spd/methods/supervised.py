@@ -5,33 +5,28 @@ import math
 from torch import Tensor, nn
 
 from spd.losses.classification import classification
+from spd.methods.base import Method
 from spd.methods.options import SupervisedRecipe
 
 
-class Supervised(nn.Module):
+class Supervised(Method):
     """Backbone and a linear classifier. Parameters are drawn from torch's global generator.
 
     Raises ValueError for fewer than two classes, whose loss would be 0 whatever the network does.
     """
 
+    Options = SupervisedRecipe
     views = ("x",)
-    fixed_lr = None
 
-    def __init__(self, backbone: nn.Module, dim: int, recipe: SupervisedRecipe, classes: int):
+    def __init__(self, backbone: nn.Module, width: int, recipe: SupervisedRecipe, classes: int):
         if classes < 2:
             raise ValueError(
                 "supervised pre-training needs two classes or more, and the corpus has one: its loss would "
                 "be 0 throughout; add class folders, or take simsiam, moco or simclr"
             )
-        super().__init__()
-        self.backbone = backbone
-        self.classifier = nn.Linear(dim, classes)
-        self.dim = dim
+        super().__init__(backbone, width, recipe, classes)
+        self.classifier = nn.Linear(width, classes)
         self.expected_loss = math.log(classes)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised -> pooled features (B, C)."""
-        return self.backbone(x)
 
     def forward(self, views: dict[str, Tensor], labels: Tensor, seed: int) -> dict[str, Tensor]:
         """View `x` (B, 3, H, W), labels int64 (B,) -> `loss` and `accuracy` (scalars) and `z` (B, C), the

@@ -1,163 +1,69 @@
-"""The input of a table: cells, one JSON file per run of a detector on (a part of) a data set."""
+"""The input of a table: cells (spd.detectors.results), with the names that tables show."""
 
 import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from spd.detectors import profiles
+from spd.detectors import results
+from spd.detectors.registry import DETECTORS
 from spd.files import read_json
+from spd.registry import Entry
 from spd.report.names import Names
-from spd.report.options import Setup
 
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Task = Literal["classification", "segmentation"]
-TASK_OF = {"classifier": "classification", "U-Net": "segmentation"}
-"""What a detector of the two-class setups is trained for: it is scored on nothing else."""
-KEYS = {"PaDiM": "padim", "PatchCore": "patchcore", "classifier": "classifier", "U-Net": "unet"}
-"""Detectors' names under `detectors` in config.yaml."""
 NAMED = 3
 """Options that a profile's cell names one by one."""
+SAME_NUMBERS = ("solver", "search", "filter", "memory_gib")
+"""Options that say how a number is computed; the number is the same to rounding."""
 
 
-class _Read(BaseModel):
-    # A later version of a stage may say more; what is read here must be there and be right.
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class Pretraining(results.Pretraining):
+    """Which weights the detector stood on, as tables show it."""
 
-
-class TaskResult(_Read):
-    """Metrics of one task as fractions; None where a metric is not defined, and `note` says why."""
-
-    au_pr: Fraction | None = Field(None, alias="AU-PR")
-    au_roc: Fraction | None = Field(None, alias="AU-ROC")
-    ap: Fraction | None = Field(None, alias="AP")
-    f1_max: Fraction | None = Field(None, alias="F1-max")
-    au_pro: Fraction | None = Field(None, alias="AU-PRO")
-    note: str | None = None
-
-    @property
-    def metrics(self) -> dict[str, float | None]:
-        """The metrics that the file names, by their contract names."""
-        fields = type(self).model_fields
-        return {
-            fields[f].alias: getattr(self, f) for f in fields if f in self.model_fields_set and f != "note"
-        }
-
-
-class Pretraining(_Read):
-    """Which weights the detector stood on."""
-
-    name: str = Field(min_length=1)
-    """The key in config.yaml."""
     method: str = Field(min_length=1)
     """The name shown: the tables' method column."""
     spd: str = Field(min_length=1)
     """`none`, or the variant of SPD."""
-    backbone: str
     labels: bool | None
     """Whether ImageNet labels were used; None where nobody knows."""
-    seed: int
 
 
-class ImageScores(_Read):
-    """One score a test image, in the order of the manifest: what intervals redraw."""
+class Cell(results.Cell):
+    """A cell with the names of its data set and its pre-training in it (spd.report.names)."""
 
-    anomalous: list[bool]
-    scores: list[Finite]
-
-    @model_validator(mode="after")
-    def _one_score_an_image(self) -> "ImageScores":
-        if len(self.anomalous) != len(self.scores):
-            raise ValueError(f"{len(self.scores)} scores for {len(self.anomalous)} images")
-        return self
-
-
-class ObjectResult(_Read):
-    """Metrics of one object; a task is None where it is not scored (no masks, another detector)."""
-
-    scored: bool = True
-    """False for an object that had too few images: nothing of it is measured, and there are no maps."""
-    n_train: int = Field(ge=0)
-    n_test_normal: int = Field(ge=0)
-    n_test_anomaly: int = Field(ge=0)
-    classification: TaskResult | None
-    segmentation: TaskResult | None
-    image_scores: ImageScores | None = None
-    """None where they were not kept: intervals then redraw no images."""
-    by_defect: dict[str, TaskResult] = {}
-    """Image metrics by defect type: its anomalies against all normal images."""
-    by_defect_segmentation: dict[str, TaskResult] = {}
-    """Pixel metrics by defect type, over its images and all normal ones."""
-    notes: list[str] = []
-    """What the detector had to say of its fit."""
-
-
-class Provenance(BaseModel):
-    """Where the numbers came from; keys beyond these are kept."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    preset: str
-    code: str
-    spd_version: str
-    commit: str | None = None
-    commit_date: str | None = None
-    split_hash: str
-    data_fingerprint: str
-    checkpoint: str | None = None
-    geometry: dict[str, Any] = {}
-    options: dict[str, Any] = {}
-    """The detector's; empty in cells of before they were kept."""
-    metric: str = ""
-    run_key: str = ""
-
-
-class Cell(_Read):
-    """One run of a detector on a data set, or on some of its objects."""
-
-    schema_version: Literal[1] = Field(alias="schema")
-    dataset: str = Field(min_length=1)
-    setup: Setup
-    detector: Literal["PaDiM", "PatchCore", "classifier", "U-Net"]
-    task: Task | None = None
-    """What a two-class run was trained for; None for a 1-class detector, which is scored on both."""
-    profile: str = Field(min_length=1)
     pretraining: Pretraining
-    shots: Annotated[int, Field(ge=1)] | None = Field(validation_alias=AliasChoices("shots", "k"))
-    """k: normal and anomalous training images in a few-shot setup, None otherwise. `k` is read, too."""
-    draw: Annotated[int, Field(ge=0)] | None
-    """Which few-shot draw; None where there are no draws."""
-    objects: dict[str, ObjectResult] = Field(min_length=1)
-    provenance: Provenance
 
     @model_validator(mode="after")
-    def _fits_its_setup(self) -> "Cell":
-        one_class = self.setup == "1cls"
-        if one_class == (self.detector in TASK_OF):
+    def _is_of_its_detector(self) -> "Cell":
+        entry, one_class = self._entry, self.setup == "1cls"
+        if entry is not None and (entry.setup == "1cls") != one_class:
             raise ValueError(f"detector {self.detector} does not belong to setup {self.setup}")
-        if self.task not in (None, TASK_OF.get(self.detector)):
+        if self.task and (one_class or (entry is not None and self.task not in entry.tasks)):
             raise ValueError(f"a {self.detector} is not trained for {self.task}")
-        few = self.setup == "2cls_fewshot"
-        if (self.shots is not None) != few or (few and self.draw is None):
-            raise ValueError("a few-shot cell gives `shots` and `draw`, and no other cell has `shots`")
         return self
 
     @property
-    def run(self) -> tuple[int, int]:
-        """What distinguishes repetitions: the pre-training's seed and the few-shot draw (-1: no draws)."""
-        return self.pretraining.seed, -1 if self.draw is None else self.draw
+    def _entry(self) -> Entry | None:
+        """What is known of the detector, if it is one of the library's."""
+        return next((entry for entry in DETECTORS.values() if entry.label == self.detector), None)
 
     @functools.cached_property
     def overlay(self) -> dict[str, tuple[Any, Any]]:
-        """What was laid over a profile that the library names: key -> (value used, the profile's own)."""
-        options = self.provenance.options
-        if not options:
+        """What was laid over a profile that the library names: option -> (value used, the profile's own).
+        Empty for a profile of another name: it means what its config says."""
+        entry = self._entry
+        if entry is None or self.profile not in entry.profiles:
             return {}
-        return profiles.overlay(KEYS.get(self.detector, ""), self.profile, options, self.provenance.geometry)
+        own = entry.options(**entry.profiles[self.profile]).model_dump(mode="json")
+        used = self.provenance.options
+        return {
+            key: (used[key], value)
+            for key, value in own.items()
+            if key not in SAME_NUMBERS and used.get(key, value) != value
+        }
 
     @property
     def shown_profile(self) -> str:
@@ -168,19 +74,6 @@ class Cell(_Read):
         words = [f"{key} {word(used)}" for key, (used, _) in self.overlay.items()]
         more = [f"{len(words) - NAMED} more"] if len(words) > NAMED else []
         return f"{self.profile} ({', '.join([*words[:NAMED], *more])})"
-
-    @property
-    def identity(self) -> tuple:
-        """Two cells of one table must differ in this."""
-        return (
-            self.dataset,
-            self.setup,
-            self.detector,
-            self.profile,
-            self.pretraining.name,
-            self.shots,
-            self.run,
-        )
 
 
 def word(value: Any) -> str:
@@ -204,15 +97,7 @@ def read_cells(
     cells: list[Cell] = []
     seen: dict[tuple, Path] = {}  # (identity, object) -> file
     for path in map(Path, paths):
-        try:
-            cell = Cell.model_validate(names.in_cell(read_json(path)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise ValueError(
-                f"{path}: {where}: {first['msg']} (found {first['input']!r:.80}); "
-                "delete the file and run the workflow again"
-            ) from None
+        cell = Cell.parse(names.in_cell(read_json(path)), path)
         for name in cell.objects:
             other = seen.setdefault((cell.identity, name), path)
             if other != path:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from spd.detectors.registry import DETECTORS, TWO_CLASS
 from spd.options import Options
 
 Metric = Literal["AU-PR", "AU-ROC", "AP", "F1-max", "AU-PRO"]
@@ -26,9 +27,10 @@ class TableOptions(Options):
     """Data sets, left to right: names under `datasets` in config.yaml; from Python, the names shown."""
     setup: Setup = "1cls"
     """The split: one class of training images (normal), or two, with many or few images."""
-    detector: Literal["padim", "patchcore"] | None = None
-    """The detector of a 1-class table. None in a two-class setup: classification comes from the fine-tuned
-    classifier, segmentation from the U-Net, and the two share a row."""
+    detector: str | None = None
+    """A name under `detectors` in config.yaml; from Python, the name shown. In a two-class setup `null`:
+    classification comes from the fine-tuned classifier, segmentation from the U-Net, and the two share a
+    row; or a 2-class detector of your own."""
     profiles: list[str] = Field(default=["paper"])
     """Profiles of the detectors, one block of rows each. Published values stand beside `paper` only."""
     rows: list[str] = Field(min_length=1)
@@ -43,8 +45,11 @@ class TableOptions(Options):
 
     @model_validator(mode="after")
     def _detector_fits_setup(self) -> "TableOptions":
-        if (self.detector is None) == (self.setup == "1cls"):
-            raise ValueError("give `detector` (padim or patchcore) with setup 1cls, and only there")
+        if self.detector is None and self.setup == "1cls":
+            raise ValueError("give `detector`, a name under `detectors` such as padim, with setup 1cls")
+        known = DETECTORS.entries.get(self.detector)
+        if known is not None and (known.setup == "1cls") != (self.setup == "1cls"):
+            raise ValueError(f"{self.detector} is no detector of setup {self.setup}")
         if not self.profiles:
             raise ValueError("give at least one of the detector's profiles")
         return self
@@ -52,5 +57,5 @@ class TableOptions(Options):
     @property
     def detectors(self) -> tuple[str, ...]:
         """The detectors by the names that results carry."""
-        names = {"padim": ("PaDiM",), "patchcore": ("PatchCore",), None: ("classifier", "U-Net")}
-        return names[self.detector]
+        names = TWO_CLASS if self.detector is None else (self.detector,)
+        return tuple(DETECTORS[name].label if name in DETECTORS.entries else name for name in names)

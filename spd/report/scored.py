@@ -11,7 +11,8 @@ import pandas as pd
 
 from spd.data.cache import ImageCache
 from spd.report.arrange import row_word
-from spd.report.cells import Cell
+from spd.report.cells import Cell, read_cells
+from spd.report.names import Names
 from spd.tensors import open_tensors
 
 
@@ -24,6 +25,14 @@ class Scored(NamedTuple):
     maps: Path
     """`NAME/maps` (N, H, W) and `NAME/scores` (N,) of the test images, as spd.detectors.evaluation writes
     them."""
+
+
+def read_scored(
+    cells: Sequence[str | Path], images: Sequence[str | Path], maps: Sequence[str | Path], names: Names
+) -> list[Scored]:
+    """Runs of 1-class detectors from their cells and the two files of each, in the order given."""
+    files = zip(read_cells(cells, names), map(Path, images), map(Path, maps), strict=True)
+    return [Scored(*one) for one in files]
 
 
 class View(NamedTuple):

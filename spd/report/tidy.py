@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from spd.detectors.results import ImageScores
 from spd.metrics.aggregate import (
     Effect,
     ImageEffects,
@@ -16,7 +17,7 @@ from spd.metrics.aggregate import (
     paired_effect,
     summarise,
 )
-from spd.report.cells import Cell, ImageScores, Pretraining
+from spd.report.cells import Cell, Pretraining
 from spd.report.options import TableOptions
 from spd.report.published import Key, Published, published_values
 
@@ -91,10 +92,14 @@ def tidy(cells: Iterable[Cell], table: str, options: TableOptions, *, intervals:
     numbers, scores = _numbers(cells), _scores(cells)
     image_effects: dict[tuple, dict[str, ImageEffects]] = {}
     rows = []
-    owners = list(dict.fromkeys(_owner(cell, cell.pretraining.name) for cell in cells))
+    row_keys = list(dict.fromkeys(_row_key(cell, cell.pretraining.name) for cell in cells))
     for place in sorted(
         numbers,
-        key=lambda p: (owners.index(_owner(p, p.pretraining)), TASKS.index(p.task), METRICS.index(p.metric)),
+        key=lambda p: (
+            row_keys.index(_row_key(p, p.pretraining)),
+            TASKS.index(p.task),
+            METRICS.index(p.metric),
+        ),
     ):
         pretraining = names[place.pretraining]
         values = numbers[place]
@@ -104,7 +109,7 @@ def tidy(cells: Iterable[Cell], table: str, options: TableOptions, *, intervals:
         try:
             images = None
             if baseline and intervals and place.task == "classification":
-                mine, theirs = (_owner(place, name) for name in (place.pretraining, base))
+                mine, theirs = (_row_key(place, name) for name in (place.pretraining, base))
                 if mine not in image_effects:
                     image_effects[mine] = _image_effects(scores[mine], scores[theirs])
                 images = image_effects[mine].get(place.metric)
@@ -216,26 +221,26 @@ def _numbers(cells: list[Cell]) -> dict[_Place, Values]:
     # An object without masks has no segmentation at all: the mean over the others must say so.
     everything = defaultdict(set)
     for cell in cells:
-        everything[_owner(cell, cell.pretraining.name)] |= {(name, cell.run) for name in cell.objects}
+        everything[_row_key(cell, cell.pretraining.name)] |= {(name, cell.run) for name in cell.objects}
     for place, values in numbers.items():
-        for name, run in everything[_owner(place, place.pretraining)]:
+        for name, run in everything[_row_key(place, place.pretraining)]:
             values[name].setdefault(run, None)
     return numbers
 
 
-def _owner(of: Cell | _Place, pretraining: str) -> tuple:
+def _row_key(of: Cell | _Place, pretraining: str) -> tuple:
     profile = of.shown_profile if isinstance(of, Cell) else of.profile
     return of.dataset, of.setup, of.detector, profile, pretraining, of.shots
 
 
 def _scores(cells: list[Cell]) -> dict[tuple, Scores]:
-    """Owner -> image scores of every object whose images are classified."""
+    """Row key -> image scores of every object whose images are classified."""
     scores: dict[tuple, Scores] = defaultdict(lambda: defaultdict(dict))
     for cell in cells:
         for name, result in cell.objects.items():
             if result.classification is not None:
-                owner = _owner(cell, cell.pretraining.name)
-                scores[owner][name][cell.run] = result.image_scores
+                row_key = _row_key(cell, cell.pretraining.name)
+                scores[row_key][name][cell.run] = result.image_scores
     return scores
 
 

@@ -94,8 +94,7 @@ def pretrain(
                 state.restore(before)
             else:
                 state.optimiser.step()
-                if hasattr(state.method, "after_step"):
-                    state.method.after_step()
+                state.method.after_step(done / batches.steps)
             batchnorm.average_running_statistics(state.model)
             monitor.lap("backward")
 

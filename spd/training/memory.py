@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from spd.methods.build import build
-from spd.methods.options import Recipe, SPDOptions, seen_views
+from spd.methods.options import Recipe, SPDOptions, active, seen_views
 from spd.training.settings import Settings
 
 CLASSES = 1000
@@ -47,7 +47,7 @@ def memory_of(architecture: str, recipe: Recipe, spd: SPDOptions | None = None) 
     several ranks each saves for its images what a single one does (spd.backbones.batchnorm). A key encoder's
     forward pass saves nothing and is left out.
     """
-    spd = spd if spd is not None and spd.eta > 0 else None
+    spd = active(spd)
     width = {"bfloat16": 2, "float32": 4, "float64": 8}[recipe.precision]
     wide = max(width, 4)
     with torch.device("meta"):

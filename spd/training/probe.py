@@ -217,12 +217,12 @@ class Probe:
                 "knn": self._knn(bank, bank_labels, queries, truth),
                 "linear": linear(bank, bank_labels, queries, truth, classes=len(self.images.classes)),
             }
-            if hasattr(method, "classifier"):
+            if method.classifier is not None:
                 right = method.classifier(queries).argmax(1) == truth
                 result["classifier"] = float(right.double().mean())
             result |= self._perturbed(model)
             embeddings = {"h": method.backbone}
-            if method.views != ("x",):
+            if not isinstance(method.projector, nn.Identity):
                 embeddings["z"] = nn.Sequential(method.backbone, method.projector)
             for name, embed in embeddings.items():
                 values = sensitivity(embed, self.images, self._sample(), self.views, self.seed)

@@ -34,11 +34,8 @@ class State:
             torch.manual_seed(seed_of(settings.seed, "weights"))
             self.model = build(settings.architecture, recipe, settings.spd, classes=len(images.classes))
         self.method = base(self.model)
-        backbones = [self.method.backbone]
-        if hasattr(self.method, "key_encoder"):
-            backbones.append(self.method.key_encoder[0])
         if settings.init is not None:
-            for backbone in backbones:
+            for backbone in self.method.backbones:
                 files.load_into(backbone, settings.init, architecture=settings.architecture)
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self.memory_format = architectures.memory_format(self.model)
@@ -48,7 +45,7 @@ class State:
                 raise ValueError(
                     "frozen_norm: random weights have no statistics to keep; give init, or leave it out"
                 )
-            for backbone in backbones:
+            for backbone in self.method.backbones:
                 batchnorm.freeze(backbone)
         self.optimiser = optimisers.build(self.model, recipe, fixed=self.method.fixed_lr)
         self.trained = [p for p in self.model.parameters() if p.requires_grad]

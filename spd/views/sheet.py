@@ -1,10 +1,6 @@
-"""Sheets of views to look at: what an image becomes, with the parameters that were drawn.
-
-python -m spd.views.sheet docs/images    # the sheets of the documentation, from generated images
-"""
+"""Sheets of views to look at: what an image becomes, with the parameters that were drawn."""
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +9,6 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from spd.files import atomic_path
-from spd.methods.options import SIMCLR_VIEWS, SUPERVISED_VIEWS
 from spd.views import colour, crop, smoothblend, views
 from spd.views.options import LocalOptions, ViewsOptions
 
@@ -260,29 +255,3 @@ def _write(rows: list[list[tuple[Image.Image, list[str]]]], path: str | Path, en
         y += height + GAP
     with atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
-
-
-def _small(options: ViewsOptions) -> ViewsOptions:
-    sizes = {name: getattr(options, name).model_copy(update={"size": 160}) for name in ("strong", "weak")}
-    return options.model_copy(update=sizes)
-
-
-def _main(folder: Path) -> None:
-    options = _small(ViewsOptions())
-    pictures = generated_images(4, 200)
-    render_sheet(pictures, options, folder / "views-all.png")
-    render_sheet(pictures[:2], _small(SIMCLR_VIEWS), folder / "views-simclr.png")
-    names = SUPERVISED_VIEWS.names(("x",), spd=True)
-    render_sheet(pictures[:2], _small(SUPERVISED_VIEWS), folder / "views-supervised.png", names=names)
-    anchored = options.model_copy(update={"anchor": "image"})
-    names = anchored.names(spd=True)
-    render_sheet(pictures[:2], anchored, folder / "views-anchor-image.png", names=names)
-    boards = generated_images(3, 160, seed=1)
-    render_local_sheet(boards, LocalOptions(), folder / "views-local.png")
-    cutpaste = LocalOptions(area=(0.02, 0.15))
-    render_local_sheet(boards[:1], cutpaste, folder / "views-local-large.png")
-    render_parameter_sheet(generated_images(1, 200, seed=2)[0], folder / "views-parameters.png")
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]))

@@ -72,8 +72,8 @@ def brute_force(experiment, table):
     )
     objects = {name: data.objects or [] for name, data in experiment.datasets.items()}
     parts = ["all", *{one.replace("/", "%2F") for several in objects.values() for one in several}]
-    detectors = type(experiment.detectors).model_fields
-    profiles = {name for d in detectors for name in getattr(experiment.detectors, d)}
+    detectors = experiment.detectors
+    profiles = {name for d in detectors for name in experiment.detectors[d]}
     runs = ["", "all", *(f"{k}shot-draw{n}" for k in (1, 2, 5, 10) for n in range(6))]
     order = {run: place for place, run in enumerate(runs)}
     found = []
@@ -104,7 +104,7 @@ def test_a_tables_cells_are_every_combination_that_belongs_to_it_in_its_rows_ord
         cells = design.cells(name)
         assert [cell.path for cell in cells] == brute_force(design.experiment, table)
         for cell in cells:
-            assert cell.geometry == getattr(design.experiment.detectors, cell.detector)[cell.profile].geometry
+            assert cell.geometry == design.experiment.detectors[cell.detector][cell.profile].geometry
             assert (cell.run is not None) == cell.two_class == (table.setup != "1cls")
 
 
@@ -132,12 +132,11 @@ def test_where_a_cell_and_what_it_hangs_on_lie():
     assert one.features == "features/visa/1cls/crop224/candle/sup-seed0.safetensors"
     assert one.manifest == "manifests/visa/1cls.csv"
     assert one.job == "visa-1cls-padim-paper-candle-sup-seed0"
-    assert one.record == "records/cells/visa-1cls-padim-paper-candle-sup-seed0.json"
     assert one.backbone.path == "backbones/sup/seed0.safetensors"
     assert one.backbone.record == "records/backbones/sup-seed0.json"
     few = design.cells("twoclass_fewshot")[1]
     assert few.path == "cells/visa/2cls_fewshot/classifier-paper/candle/sup-seed0/5shot-draw1.json"
-    assert few.record == "records/finetune/visa-2cls_fewshot-classifier-paper-candle-sup-seed0.json"
+    assert few.job == "visa-2cls_fewshot-classifier-paper-candle-sup-seed0"
 
 
 @pytest.mark.parametrize("preset", ["tiny", "demo"])

@@ -11,7 +11,7 @@ from spd.backbones.files import export
 from spd.data import manifest
 from spd.data.cache import ImageCache, write_cache
 from spd.data.geometry_options import GeometryOptions
-from spd.detectors.evaluation import evaluate, mean_metrics
+from spd.detectors.evaluation import evaluate
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.padim import PaDiM, draw_channels
 from spd.features.extraction import extract
@@ -141,20 +141,6 @@ def test_padims_channels_are_drawn_once_from_their_own_seed_and_kept(stage, tmp_
     assert kept[1] != kept[2]
 
 
-def test_means_over_objects_leave_out_what_an_object_does_not_have():
-    objects = {
-        "a": {"classification": {"AU-ROC": 0.5, "AP": None}, "segmentation": {"AU-ROC": 1.0, "AU-PRO": 0.25}},
-        "b": {"classification": {"AU-ROC": 0.75, "AP": None}, "segmentation": None},
-    }
-    means = mean_metrics("padim", objects)
-    assert {key: value for key, value in means.items() if value is not None} == {
-        "padim/au_roc": 0.625,
-        "padim/pixel_au_roc": 1.0,
-        "padim/pixel_au_pro": 0.25,
-    }
-    assert means["padim/ap"] is None
-
-
 def test_features_that_are_not_finite_name_object_and_image(stage, tmp_path):
     with pytest.raises(ValueError, match=r"PaDiM, object gear: .*gear/0\.png"):
         evaluate("padim", OPTIONS, *stage(broken=0), tmp_path / "maps.safetensors", progress=False)
@@ -186,8 +172,6 @@ def test_an_object_with_too_few_training_images_is_left_out_and_the_others_go_on
     assert gear["notes"] == [f"Not scored: {gears} training and 9 test images; 2 and 1 are needed"]
     assert (gear["scored"], gear["classification"], gear["segmentation"]) == (False, None, None)
     assert {name.rpartition("/")[0] for name in open_tensors(tmp_path / "maps")[0]} == {"täfel/2"}
-    means = mean_metrics(detector, results)
-    assert means[f"{detector}/au_roc"] == whole["täfel/2"]["classification"]["AU-ROC"]
 
 
 def test_objects_without_test_images_are_named(stage, tmp_path):

@@ -4,7 +4,7 @@ import torch
 
 from spd.detectors.options import PaDiMOptions
 from spd.detectors.padim import PaDiM
-from spd.detectors.profiles import PROFILES
+from spd.detectors.registry import DETECTORS
 
 pytestmark = pytest.mark.parity
 
@@ -36,7 +36,7 @@ def peer():
 @pytest.mark.parametrize("solver", ["dual", "primal"])
 def test_maps_and_scores_under_profile_anomalib(peer, solver):
     channels, features, scores, maps = peer
-    options = PaDiMOptions(**{**PROFILES["padim"]["anomalib"]["options"], "dim": 60, "solver": solver})
+    options = PaDiMOptions(**{**DETECTORS["padim"].profiles["anomalib"], "dim": 60, "solver": solver})
     model = PaDiM(options).fit({k: v[:20] for k, v in features.items()}, channels=channels)
     ours, our_maps = model.score({k: v[20:] for k, v in features.items()}, maps.shape[1:])
     np.testing.assert_allclose(our_maps, maps, rtol=2e-5)

@@ -5,7 +5,7 @@ import torch
 from spd.detectors.coreset import greedy_coreset
 from spd.detectors.options import PatchCoreOptions
 from spd.detectors.patchcore import PatchCore
-from spd.detectors.profiles import PROFILES
+from spd.detectors.registry import DETECTORS
 
 pytestmark = pytest.mark.parity
 
@@ -32,7 +32,7 @@ def test_scores_and_maps_given_the_same_memory_bank(anomalib):
     with torch.no_grad():
         features = {k: v.numpy() for k, v in model.feature_extractor(images).items()}
         batch = model(images[20:])
-    options = PatchCoreOptions(**PROFILES["patchcore"]["anomalib"]["options"])
+    options = PatchCoreOptions(**DETECTORS["patchcore"].profiles["anomalib"])
     for search in ("torch", "faiss"):
         ours = PatchCore(options.model_copy(update={"search": search, "coreset_share": 0.2}))
         ours.fit({k: v[:20] for k, v in features.items()})

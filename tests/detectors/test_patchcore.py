@@ -4,7 +4,7 @@ import pytest
 from spd.detectors.maps import pixel_maps
 from spd.detectors.options import PatchCoreOptions
 from spd.detectors.patchcore import PatchCore, estimate_bytes
-from spd.detectors.profiles import PROFILES
+from spd.detectors.registry import DETECTORS
 
 SMALL = {"stage_dim": 32, "dim": 48, "projection_dim": 16}
 
@@ -43,7 +43,7 @@ def test_scores_and_maps_by_definition(search, squared, k):
 
 
 def test_reweighting_by_definition():
-    options = PatchCoreOptions(**{**PROFILES["patchcore"]["anomalib"]["options"], "projection_dim": 16})
+    options = PatchCoreOptions(**{**DETECTORS["patchcore"].profiles["anomalib"], "projection_dim": 16})
     model, test = PatchCore(options).fit(make(10, 1)), make(3, 2)
     images, _ = model.score(test, (24, 24))
     distances, vectors = nearest(model, test)

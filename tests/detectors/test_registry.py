@@ -12,7 +12,7 @@ def test_builds_by_name():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"'cflow'; known: padim, patchcore"):
+    with pytest.raises(ValueError, match=r"'cflow'; there are padim, patchcore"):
         build("cflow")
 
 

@@ -15,13 +15,12 @@ COUNTS = re.compile(r"(?<=--write -->\n)(.*)(?=<!-- /lines -->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Example:
-    """A section: mine.yaml, command, files by name, patch, Python to run first; "" where it has none."""
+    """A section: mine.yaml, command, files by name, Python to run first; "" where it has none."""
 
     title: str
     yaml: str
     command: str
     files: dict[str, str]
-    patch: str
     python: str
 
 
@@ -38,7 +37,6 @@ def examples():
             plain["yaml"],
             plain["sh"].strip(),
             files,
-            plain.get("diff", ""),
             plain.get("python", ""),
         )
     return found
@@ -46,20 +44,11 @@ def examples():
 
 def counts():
     """The table of line counts, blank lines left out, as Markdown."""
-    rows = [
-        "",
-        "| to bring | lines of `mine.yaml` | lines of a new module | lines added, removed elsewhere |",
-        "|---|--:|--:|--:|",
-    ]
+    rows = ["", "| to bring | lines of `mine.yaml` | lines of Python |", "|---|--:|--:|"]
     for example in examples().values():
         modules = "".join(text for name, text in example.files.items() if name.endswith(".py"))
-        added = re.findall(r"^\+(?!\+\+ ).*\S", example.patch, re.MULTILINE)
-        removed = re.findall(r"^-(?!-- ).*\S", example.patch, re.MULTILINE)
-        change = f"+{len(added)} -{len(removed)}" if example.patch else "0"
         anchor = example.title.lower().replace(" ", "-")
-        rows.append(
-            f"| [{example.title}](#{anchor}) | {_lines(example.yaml)} | {_lines(modules)} | {change} |"
-        )
+        rows.append(f"| [{example.title}](#{anchor}) | {_lines(example.yaml)} | {_lines(modules)} |")
     return "\n".join(rows) + "\n\n"
 
 

@@ -1,5 +1,5 @@
-"""A few real steps of the method and the detector of docs/extending.md; runs in a patched copy of the package
-and prints what they did as JSON."""
+"""A few real steps of the method and the detector of docs/extending.md, from the folder that has them; prints
+what they did as JSON."""
 
 import json
 import sys
@@ -22,7 +22,8 @@ def byol(folder):
     view = {"size": 16}
     recipe = parse_recipe(
         {
-            **{"method": "byol", "batch": 8, "steps": 3, "log_interval": 1, "projector": (8, 6)},
+            **{"method": "mypackage.byol:BYOL", "projector": (8, 6)},
+            **{"batch": 8, "steps": 3, "log_interval": 1},
             "views": {"strong": view, "weak": view},
         }
     )
@@ -34,31 +35,36 @@ def byol(folder):
         assert load(outputs.backbone)[1].architecture == "resnet10_w4"
         losses[name] = [json.loads(line)["loss"] for line in outputs.history.open()]
     model = build("resnet10_w4", recipe, classes=2)
-    weight, target = model.projector[0].weight, model.key_encoder[1][0].weight
-    before = target.clone()
-    weight.data += 1
-    model.after_step()
-    return {"losses": losses, "moved": float((target - before).mean()), "momentum": recipe.target_momentum}
+    weight, target = model.projector[0].weight, model.target[1][0].weight
+    moved = []
+    for progress in (1e-9, 1.0):
+        target.data.copy_(weight)
+        weight.data += 1
+        model.after_step(progress)
+        moved.append(float((1 + target - weight).mean()))
+    return {"losses": losses, "moved": moved, "momentum": recipe.target_momentum}
 
 
-def gaussian():
-    from sklearn.covariance import EmpiricalCovariance
+def knn():
+    from sklearn.neighbors import NearestNeighbors
 
-    from spd.detectors.options import GaussianOptions
-    from spd.detectors.registry import build
+    from spd.detectors.registry import DETECTORS, build
 
+    name = "mypackage.knn:KNN"
     rng = np.random.default_rng(0)
     train, test = ({"a": rng.normal(size=(n, 5, 6, 6)).astype(np.float32)} for n in (7, 3))
-    options = GaussianOptions(blur_sigma=0, epsilon=1e-9)
-    scores, maps = build("gaussian", options).fit(train).score(test, (6, 6))
-    patches = [x["a"].transpose(0, 2, 3, 1).reshape(-1, 5).astype(float) for x in (train, test)]
-    expected = np.sqrt(EmpiricalCovariance().fit(patches[0]).mahalanobis(patches[1])).reshape(3, 6, 6)
+    options = DETECTORS[name].options(blur_sigma=0, neighbours=4)
+    scores, maps = build(name, options).fit(train).score(test, (6, 6))
+    patches = [x["a"].transpose(0, 2, 3, 1).reshape(-1, 5) for x in (train, test)]
+    distances, _ = NearestNeighbors(n_neighbors=4).fit(patches[0]).kneighbors(patches[1])
+    expected = distances[:, -1].reshape(3, 6, 6)
     return {
-        "error": float(np.abs(maps - expected).max() / expected.max()),
+        "maps": float(np.abs(maps - expected).max()),
         "images": float(np.abs(scores - expected.max((1, 2))).max()),
+        "label": DETECTORS[name].label,
     }
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps({"byol": byol(Path(sys.argv[1])), "gaussian": gaussian()}))
+    print(json.dumps({"byol": byol(Path(sys.argv[1])), "knn": knn()}))

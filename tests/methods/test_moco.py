@@ -34,7 +34,7 @@ def test_the_step_s_keys_enter_the_queue_after_it_and_the_pointer_wraps(small_re
         keys = model.new_keys.clone()
         at = 8 * (step % 2)
         assert torch.equal(model.queue[at : at + 8], start[at : at + 8])
-        model.after_step()
+        model.after_step(1.0)
         assert torch.equal(model.queue[at : at + 8], keys)
         start = model.queue.clone()
     assert int(model.pointer) == 8

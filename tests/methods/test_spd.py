@@ -96,7 +96,7 @@ def test_moco_keeps_the_spd_views_out_of_the_queue(small_recipe, small_views):
     plain, model = models(small_recipe, "moco")
     for m in (plain, model):
         m(small_views, LABELS, 0)
-        base(m).after_step()
+        base(m).after_step(1.0)
     assert torch.equal(plain.queue, base(model).queue)
 
 

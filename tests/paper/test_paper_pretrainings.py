@@ -59,7 +59,7 @@ def test_two_steps_and_a_backbone_for_torchvision(name, images, tmp_path):
     assert (first["step"], last["step"]) == (1, 2)
     assert all(math.isfinite(value) for line in (first, last) for value in line.values())
     assert ("cos_minus" in last) == (spd.eta > 0)
-    assert ("perturbed_accuracy" in last) == (spd.eta > 0 and spd.objective_of(recipe.method) == "xent")
+    assert ("perturbed_accuracy" in last) == (spd.eta > 0 and spd.objective_of(recipe) == "xent")
     assert 0 <= last["knn"] <= 1
 
     network = getattr(torchvision.models, architecture)()

@@ -17,7 +17,7 @@ from spd.data.geometry_options import GeometryOptions
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
 from spd.detectors.padim import PaDiM, draw_channels
 from spd.detectors.patchcore import PatchCore
-from spd.detectors.profiles import PROFILES
+from spd.detectors.registry import DETECTORS
 from spd.features.extraction import Network
 
 pytestmark = pytest.mark.parity
@@ -54,7 +54,7 @@ def scene(request, tmp_path_factory):
         import anomalib  # noqa: F401
     except ImportError as error:
         pytest.skip(f"anomalib cannot be imported ({error}); install the extra `parity`")
-    geometry = GeometryOptions(**{**PROFILES["padim"]["anomalib"]["geometry"], "resize": SIZE})
+    geometry = GeometryOptions(resize=SIZE, mode="square")
     pixels = np.stack([apply_to_image(image, geometry) for image in request.param()]).transpose(0, 3, 1, 2)
     path = tmp_path_factory.mktemp("lite0") / "backbone.safetensors"
     import_backbone(BackboneOptions(source="lite0"), path)
@@ -120,7 +120,7 @@ def test_padim(scene, solver):
 
     exact_scores, exact = theirs(torch.float64)
     _, shipped = theirs(torch.float32)
-    options = PaDiMOptions(**{**PROFILES["padim"]["anomalib"]["options"], "dim": 100, "solver": solver})
+    options = PaDiMOptions(**{**DETECTORS["padim"].profiles["anomalib"], "dim": 100, "solver": solver})
     train, test = split(features)
     scores, maps = PaDiM(options).fit(train, channels=channels).score(test, (SIZE, SIZE))
     np.testing.assert_allclose(maps, exact, rtol=2e-5)
@@ -140,7 +140,7 @@ def test_patchcore(scene, search):
     model.eval()
     with torch.no_grad():
         batch = model(inputs[TRAIN:])
-    options = PatchCoreOptions(**{**PROFILES["patchcore"]["anomalib"]["options"], "search": search})
+    options = PatchCoreOptions(**{**DETECTORS["patchcore"].profiles["anomalib"], "search": search})
     train, test = split(features)
     ours = PatchCore(options).fit(train)
     ours.set_memory_bank(model.memory_bank.numpy())

@@ -1,8 +1,7 @@
 import pytest
 
-from spd.data.geometry_options import GeometryOptions
 from spd.detectors.options import PaDiMOptions
-from spd.detectors.profiles import PROFILES
+from spd.detectors.registry import DETECTORS
 from spd.report.footer import banner, facts, let_through, no_result, notes
 from spd.report.names import Names
 from spd.report.tables import write_table
@@ -46,11 +45,8 @@ def two_profiles(cells, cell_content, options):
     def of(**changes):
         contents = []
         for profile, given in (("paper", {}), ("anomalib", changes)):
-            stated = PROFILES["padim"][profile]
-            provenance = {
-                "options": PaDiMOptions(**{**stated["options"], **given}).model_dump(mode="json"),
-                "geometry": GeometryOptions(**stated["geometry"]).model_dump(mode="json"),
-            }
+            own = DETECTORS["padim"].profiles[profile]
+            provenance = {"options": PaDiMOptions(**{**own, **given}).model_dump(mode="json")}
             for name, spd in (("sup", "none"), ("sup_spd", "spd")):
                 contents.append(
                     cell_content(
@@ -98,10 +94,8 @@ def test_many_changes_are_named_below_the_table_and_counted_in_the_cell(two_prof
 
 
 def test_no_published_number_stands_beside_a_profile_that_was_changed(cells, cell_content, options):
-    stated = PROFILES["padim"]["paper"]
-    geometry = GeometryOptions(**stated["geometry"]).model_dump(mode="json")
     for changes, published in (({}, True), ({"dim": 100}, False)):
-        provenance = {"options": PaDiMOptions(**changes).model_dump(mode="json"), "geometry": geometry}
+        provenance = {"options": PaDiMOptions(**changes).model_dump(mode="json")}
         one = cell_content(
             "simsiam", label="SimSiam", classification={"x": {"AU-PR": 0.5}}, provenance=provenance
         )

@@ -16,6 +16,7 @@ from typing import Any
 from spd.config.design import Design
 from spd.config.model import Config
 from spd.data.options import DatasetOptions, located
+from spd.methods.options import METHODS
 
 DIGITS = 12
 READ_BY = {"reader", "csv", "defect_component", "objects", "seed"}
@@ -23,7 +24,7 @@ READ_BY = {"reader", "csv", "defect_component", "objects", "seed"}
 
 
 def backbone_hash(
-    experiment: Config, name: str, seed: int, *, images: Callable[[str], Any], code: Callable[[str], str]
+    experiment: Config, name: str, seed: int, *, images: Callable[[str], Any], code: Callable[..., str]
 ) -> str:
     """Hash of `made_of`: `DIGITS` hexadecimal digits."""
     parts = made_of(experiment, name, seed, images=images, code=code)
@@ -31,12 +32,13 @@ def backbone_hash(
 
 
 def made_of(
-    experiment: Config, name: str, seed: int, *, images: Callable[[str], Any], code: Callable[[str], str]
+    experiment: Config, name: str, seed: int, *, images: Callable[[str], Any], code: Callable[..., str]
 ) -> dict[str, Any]:
     """All that decides the backbone of a pre-training, as JSON values.
 
     images: data set -> the state of a user's folder (a fingerprint; None where there is no folder).
-    code: stage -> hash of its sources, or a constant where changed code leaves results as they are.
+    code: stage, import paths of the classes that it takes -> hash of its sources, or a constant where changed
+    code leaves results as they are.
     """
     row = experiment.pretrainings[name]
     if row.source is not None:
@@ -45,7 +47,8 @@ def made_of(
         return {**source, "weights": weights, "code": code("import_backbone")}
     data = experiment.datasets[experiment.corpus.dataset]
     generated = data.archive is not None and data.archive.generated
-    stages = ["examine", "manifest", "corpus", "pretrain"]
+    method = METHODS[experiment.recipes[row.recipe].method]
+    stages = ["examine", "manifest", "corpus"]
     stages += ["unpack"] * (data.archive is not None) + ["demo_archive"] * generated
     return {
         **settings(experiment, name),
@@ -57,7 +60,7 @@ def made_of(
             [backbone_hash(experiment, start, at, images=images, code=code), at]
             for start, at in Design(experiment).start_of(name, seed)
         ],
-        "code": {stage: code(stage) for stage in stages},
+        "code": {**{stage: code(stage) for stage in stages}, "pretrain": code("pretrain", method.path)},
     }
 
 

@@ -1,10 +1,12 @@
-"""What every script of a rule shares: the log, the threads, progress, and one line when it fails.
+"""What every script shares: the log, the threads, progress, the run record, and one line when it fails.
 
 `with running(snakemake) as job:` sends output to the rule's log and echoes its latest line to the terminal
-every few seconds, so that long work is seen to advance without filling the screen.
+every few seconds, so that long work is seen to advance without filling the screen. `job.provenance` says
+which code ran, and `job.record` writes the rule's run record.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -13,12 +15,14 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.launch import is_rank
 from workflow_scripts.common.locks import only_one
+from workflow_scripts.common.provenance import code_version
+from workflow_scripts.common.records import write_record
 from workflow_scripts.common.redaction import redact
 from workflow_scripts.common.verify import hash_list, write_hashes
 
@@ -29,12 +33,16 @@ UNTOLD = re.compile(r"\| 0/\d+ \[|\{\"")
 """In a line that is for the log alone: a progress bar that has just been drawn, or a report as JSON."""
 
 
-class _Log(io.TextIOBase):
-    """Writes everything to a file and, at most every ECHO_SECONDS, the latest line to the terminal."""
+class Job(io.TextIOBase):
+    """A rule's job. As a stream it writes to `file` and, at most every ECHO_SECONDS, the latest line to the
+    terminal."""
 
-    def __init__(self, path: Path, terminal: Any, label: str) -> None:
-        self.file = path.open("w", encoding="utf-8", errors="backslashreplace")
-        self.terminal, self.label = terminal, label
+    def __init__(self, file: Any, terminal: Any, label: str, output: Any) -> None:
+        self.file, self.terminal, self.label = file, terminal, label
+        self.output = output
+        self.sources: list[
+            str
+        ] = []  # import paths of the classes that the job uses, before `provenance` is asked
         self.echoed = time.monotonic()
         self.line = ""
         self.undeclared: list[Path] = []  # files that the job has made besides its outputs
@@ -59,21 +67,51 @@ class _Log(io.TextIOBase):
     def isatty(self) -> bool:
         return False
 
+    @functools.cached_property
+    def provenance(self) -> dict[str, str | None]:
+        """The version of the script and of `sources` (workflow_scripts.common.provenance.code_version)."""
+        # Snakemake runs a copy of the script, and sets this to the script itself.
+        return code_version(Path(sys.modules["__main__"].__file__), *self.sources)
+
+    def record(
+        self,
+        key: str,
+        experiment: str,
+        name: str,
+        params: Mapping[str, Any],
+        provenance: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        """Writes the run record (workflow_scripts.common.records.write_record) to the output `record`, or to
+        the only one.
+
+        provenance: what there is to say besides this job's own, or instead of it.
+        """
+        write_record(
+            getattr(self.output, "record", self.output[0]),
+            key=key,
+            experiment=experiment,
+            name=name,
+            params=params,
+            provenance={**self.provenance, **(provenance or {})},
+            **more,
+        )
+
 
 @contextlib.contextmanager
-def running(snakemake: Any) -> Iterator[_Log]:
+def running(snakemake: Any) -> Iterator[Job]:
     """Runs the body of a script. A failure ends the process with status 1 after one line on the terminal
     that says why, the end of the log, its path, and the command that runs just this job again."""
     _limit_threads(cpus(snakemake))
+    shown = [value for value in snakemake.wildcards if value != getattr(snakemake.wildcards, "hash", None)]
+    label, terminal = " ".join([snakemake.rule, *map(str, shown)]), sys.stderr
     if is_rank():
-        yield sys.stderr  # the process that runs torchrun writes the log
+        yield Job(terminal, terminal, label, snakemake.output)  # who runs torchrun writes the log
         return
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    shown = [value for value in snakemake.wildcards if value != getattr(snakemake.wildcards, "hash", None)]
-    label = " ".join([snakemake.rule, *map(str, shown)])
-    terminal = sys.stderr
-    log = _Log(path, terminal, label)
+    file = path.open("w", encoding="utf-8", errors="backslashreplace")
+    log = Job(file, terminal, label, snakemake.output)
     try:
         # A job outlives a parent that alone was killed: its successor waits for it.
         with (

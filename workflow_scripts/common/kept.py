@@ -210,9 +210,11 @@ def main(arguments: list[str] | None = None) -> int:
         scripts = given.config.resolve().parent / "workflow_scripts"
         warn = experiment.compute.stale_code == "warn"
         results = Path("results") / experiment.preset
-        used = uses(
-            experiment, results, lambda stage: "any" if warn else source_hash(scripts / f"{stage}.py")
-        )
+
+        def code(stage: str, *classes: str) -> str:
+            return "any" if warn else source_hash(scripts / f"{stage}.py", *classes)
+
+        used = uses(experiment, results, code)
     except (ConfigError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

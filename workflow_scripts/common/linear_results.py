@@ -18,7 +18,7 @@ def results(backbones: Iterable[Backbone], folder: str) -> list[dict[str, Any]]:
 
 
 def records(backbones: Iterable[Backbone], folder: str) -> dict[str, str]:
-    """Records of these backbones' results, and of the table -> the hash of each."""
-    names = [*(backbone.linear for backbone in backbones), "tables/linear_protocol.json"]
-    paths = [Path(folder, "records", name) for name in names]
+    """These backbones' results, which are their own records, and the table's record -> the hash of each."""
+    names = [*(backbone.linear for backbone in backbones), "records/tables/linear_protocol.json"]
+    paths = [Path(folder, name) for name in names]
     return {str(path): file_sha256(path) for path in paths if path.exists()}

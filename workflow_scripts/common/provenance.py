@@ -3,83 +3,106 @@
 import ast
 import functools
 import hashlib
+import importlib.util
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import spd
+from spd.registry import look_in_working_directory
 
 PACKAGE = Path(spd.__file__).resolve().parent
-DECIDING = ("spd", "demo_data")
+ROOT = PACKAGE.parent
+COUNTED = ("spd", "demo_data")
 """Packages whose modules decide results; what the jobs share (workflow_scripts/common) decides none."""
 
 
 @functools.cache
 def source_hash(*sources: str | Path) -> str:
-    """Hash of the meaning of `sources` and of every module of `DECIDING` they import, directly or not.
+    """Hash of the meaning of `sources` and of every module that decides their results (`modules`).
 
-    A source is a dotted name such as `spd.training.loop`, or the path of a script. Comments,
-    docstrings and layout do not count, so
+    A source is a dotted name such as `spd.training.loop`, the import path of a class such as
+    `mypackage.byol:BYOL`, or the path of a script. Comments, docstrings and layout do not count, so
     that editing a comment does not retrain a backbone; data files do not count either (rules name
     them). Returns 12 hexadecimal digits. Raises ValueError for a module that does not
     exist. (ours)
     """
     digest = hashlib.sha256()
-    # Sorted by what is hashed: the order of full paths would depend on how a script's path is spelt.
-    for name, path in sorted((_name(path), path) for path in _closure(sources)):
+    for name, path in modules(*sources).items():
         digest.update(name.encode() + b"\0")
         digest.update(ast.dump(_without_docstrings(_parse(path))).encode() + b"\0")
     return digest.hexdigest()[:12]
 
 
-def _name(path: Path) -> str:
-    """A module's place in the checkout, or a script's file name, which must not pass for a module's."""
-    root = PACKAGE.parent
-    inside = any(path.is_relative_to(root / name) for name in DECIDING)
-    return path.relative_to(root).as_posix() if inside else f"/{path.name}"
-
-
-def _closure(sources: tuple[str | Path, ...]) -> set[Path]:
-    found: set[Path] = set()
-    waiting = [source if isinstance(source, Path) else _require(source) for source in sources]
+def modules(*sources: str | Path) -> dict[str, Path]:
+    """Dotted name -> file of the modules that `sources` import, directly or not, in `COUNTED` and in the
+    packages that the sources themselves lie in, sorted by name; a script stands under `/` and its file name,
+    which must not pass for a module's. What only the workflow needs is not entered, nor is the file that
+    holds the version: a release alone changes no result."""
+    named = [source.partition(":")[0] for source in sources if isinstance(source, str)]
+    folders = dict.fromkeys(COUNTED, ROOT)  # top-level package or module -> the folder that it lies in
+    for top in dict.fromkeys(name.partition(".")[0] for name in named):
+        folders.setdefault(top, _folder_of(top))
+    waiting = [(f"/{source.name}", source) for source in sources if isinstance(source, Path)]
+    waiting += [(name, _require(name, folders)) for name in named]
+    found: dict[str, Path] = {}
     while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        for name in _imported(_parse(path)):
-            target = _file_of(name)
-            if target is not None:
-                waiting.append(target)
-    return found
+        name, path = waiting.pop()
+        if name not in found:
+            found[name] = path
+            files = {one: _counted(one, folders) for one in _imported(_parse(path), name, path)}
+            waiting += [(imported, file) for imported, file in files.items() if file is not None]
+    return dict(sorted(found.items()))
 
 
-def _require(module: str) -> Path:
-    path = _file_of(module)
+def _folder_of(top: str) -> Path | None:
+    """The folder in which a package or module lies, which is not imported; None where there is none."""
+    look_in_working_directory()
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        return None
+    inside = next(iter(spec.submodule_search_locations or [spec.origin]))
+    return Path(inside).parent
+
+
+def _require(module: str, folders: Mapping[str, Path | None]) -> Path:
+    path = _file_of(module, folders)
     if path is None:
-        raise ValueError(f"no module {module} in {' or '.join(DECIDING)}")
+        raise ValueError(f"no module {module}")
     return path
 
 
-def _file_of(module: str) -> Path | None:
-    """The file of a dotted name inside `DECIDING`, None for other packages and for names inside a module."""
+def _counted(module: str, folders: Mapping[str, Path | None]) -> Path | None:
+    """The file of a module that counts, None for any other name; that of the version does not."""
+    return None if module == "spd" else _file_of(module, folders)
+
+
+def _file_of(module: str, folders: Mapping[str, Path | None]) -> Path | None:
+    """The file of a dotted name inside one of `folders`, None for other packages and for names inside a
+    module."""
     parts = module.split(".")
-    if parts[0] not in DECIDING:
+    folder = folders.get(parts[0])
+    if folder is None:
         return None
-    base = PACKAGE.parent.joinpath(*parts)
+    base = folder.joinpath(*parts)
     if base.with_suffix(".py").is_file():
         return base.with_suffix(".py")
     return base / "__init__.py" if (base / "__init__.py").is_file() else None
 
 
-def _imported(tree: ast.Module) -> set[str]:
+def _imported(tree: ast.Module, module: str, path: Path) -> set[str]:
+    """Dotted names of what a module imports, of functions and classes, too."""
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
             # `from spd.losses import spd` names a module, `from spd.metrics.image import f` does not.
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            names.add(source)
+            names.update(f"{source}.{alias.name}" for alias in node.names)
     return names
 
 
@@ -119,7 +142,7 @@ def commit() -> dict[str, str | None]:
     try:
         line = _git("log", "-1", "--format=%h %cs")
         dirty = _git(
-            "status", "--porcelain", "--untracked-files=no", "--", *DECIDING, "workflow_scripts", "rules"
+            "status", "--porcelain", "--untracked-files=no", "--", *COUNTED, "workflow_scripts", "rules"
         )
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "commit_date": None}

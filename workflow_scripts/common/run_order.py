@@ -39,7 +39,7 @@ def records(design: Design, external: ExternalFiles, folder: str) -> list[str]:
     for cell in design.cells():
         found.append(f"{at}/images/{cell.images_job}.json")
         found += [] if cell.two_class else [f"{at}/features/{cell.features_job}.json"]
-        found.append(f"{folder}/{cell.record}")
+        found.append(f"{folder}/{cell.path}")
     tables = ["dataset_overview", *design.experiment.tables, "claims"]
     found += [f"{at}/tables/{name}.json" for name in tables]
     return list(dict.fromkeys([*found, f"{at}/qualitative.json", f"{at}/site.json"]))
@@ -67,16 +67,19 @@ def attachments(
             "backbone": f"{folder}/{backbone.path}",
             "views": f"{folder}/views/{name}.png" if ours else None,
         }
-    pictured = set(design.pictured)
-    for name, table in design.experiment.tables.items():
+    pictured, first = set(design.pictured), {}
+    for name in design.experiment.tables:
         for cell in design.cells(name):
             job = measured(f"{cell.stage}/{cell.job}")
-            entry = found.setdefault(f"{folder}/{cell.record}", {**job, "tables": []})
+            if cell.two_class:  # the cells of one job are one run, named by the first
+                cell = first.setdefault(cell.job, cell)
+            entry = found.setdefault(f"{folder}/{cell.path}", {**job, "tables": []})
             if name not in entry["tables"]:
                 entry["tables"].append(name)
             if cell in pictured:
                 shown = design.experiment.datasets[cell.dataset].name
-                view = [shown, cell.setup, *table.detectors, cell.profile]
+                label = design.experiment.detector(cell.detector).label
+                view = [shown, cell.setup, label, cell.profile]
                 entry["heat_maps"] = [view, cell.pretraining]
             if not cell.two_class:
                 record = f"{folder}/records/features/{cell.features_job}.json"

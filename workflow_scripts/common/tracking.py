@@ -17,9 +17,9 @@ from typing import Any
 
 import requests
 
-from spd.files import read_json
 from spd.report.names import Names
 from workflow_scripts.common.locks import only_one
+from workflow_scripts.common.records import read_runs
 from workflow_scripts.common.redaction import redact
 from workflow_scripts.common.tracking_place import ARTIFACTS, relocate
 
@@ -102,9 +102,10 @@ def sync(
 ) -> tuple[Counter[str], dict[str, str]]:
     """Brings an MLflow store up to date with run records; twice adds nothing.
 
-    records: record files in the order in which they shall appear. folder: of the lock and, without
-    `tracking_uri` (a server's), of `mlflow.db` and artefacts. names: what the keys of data sets and
-    pre-trainings are called in params. attachments: record file -> what else belongs to its run.
+    records: files of records and cells (`records.read_runs`) in the order in which they shall appear.
+    folder: of the lock and, without `tracking_uri` (a server's), of `mlflow.db` and artefacts. names: what
+    the keys of data sets and pre-trainings are called in params. attachments: record, or the first cell of a
+    run -> what else belongs to its run.
     Returns how many runs were `created`, `replaced` and `unchanged`, and how many addresses of a store that
     lay elsewhere were `moved`; and the id of each experiment. Raises ConnectionError for a silent server.
 
@@ -126,10 +127,10 @@ def sync(
         else:
             count["moved"] = relocate(folder)
         client = connect(tracking_uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}")
-        for path in tqdm(list(records), desc="MLflow", unit="run"):
-            record = attachments.get(str(path), Attachments()).added_to(read_json(path))
+        for path, record in tqdm(list(read_runs(records)), desc="MLflow", unit="run"):
+            record = attachments.get(str(path), Attachments()).added_to(record)
             record["params"] = names.in_params(record["params"])
-            record |= {"timestamp": int(Path(path).stat().st_mtime * 1000), "upload": artifacts is None}
+            record |= {"timestamp": int(path.stat().st_mtime * 1000), "upload": artifacts is None}
             name = experiment_name(preset, record["experiment"])
             if name not in experiments:
                 experiments[name] = experiment(client, name, artifacts)

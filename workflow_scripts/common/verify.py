@@ -23,6 +23,8 @@ VERIFIED = ".verified"
 """Ending of the record that a download was checked, beside what was downloaded."""
 UNLISTED = ("logs", "benchmarks", "mlflow", LISTS)
 """Folders of a results folder whose files hold clock times."""
+EARLIER = ("records/cells", "records/finetune", "records/linear")
+"""Folders where earlier versions kept records of results that are their own records now."""
 
 
 class Altered(NamedTuple):
@@ -129,6 +131,7 @@ def _strangers(results: Path, listed: set[str]) -> list[str]:
         if path.is_file()
         and path.as_posix() not in listed
         and path.relative_to(results).parts[0] not in UNLISTED
+        and not any(path.is_relative_to(results / folder) for folder in EARLIER)
         and path.name != ".snakemake_timestamp"
         and ".checkpoint" not in path.suffixes  # a training that goes on
     ]

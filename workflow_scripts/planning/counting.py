@@ -62,7 +62,7 @@ def fine_tuning_flops(
     with torch.device("meta"):
         backbone = build_backbone(architecture)
         unet = isinstance(options, UNetOptions)
-        network = UNet(backbone, options.decoder_channels) if unet else Classifier(backbone)
+        network = UNet(backbone, options) if unet else Classifier(backbone, options)
         network.backbone.requires_grad_(options.tune == "all")
         images, target = torch.empty(2, 3, *size), torch.zeros(2, *size) if unet else torch.zeros(2)
         for training in (True, False):

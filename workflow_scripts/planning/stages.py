@@ -95,8 +95,9 @@ class Stages(Files):
                 (flops, shapes), images = self._forward(at), self._number(at)
                 return Work(images * flops, files=images * 4 * sum(map(math.prod, shapes.values())))
             case "detect":
-                options, products = self._options(at), _padim if at["detector"] == "padim" else _patchcore
-                _, shapes = self._forward(at)
+                # Nothing is known of a detector of the user's own.
+                products = {"padim": _padim, "patchcore": _patchcore}.get(at["detector"], lambda *_: 0)
+                options, (_, shapes) = self._options(at), self._forward(at)
                 flops = 2 * sum(products(options, shapes, one) for one in self.images(**at))
                 return Work(core_seconds=flops / (self.experiment.plan.cpu_gflops * 1e9), files=files)
             case "finetune_fewshot":
@@ -125,9 +126,10 @@ class Stages(Files):
     def _linear_classifier(self, name: str) -> Work:
         """Forward passes of one view of every image, each epoch; a supervised one is measured already."""
         row = self.experiment.pretrainings[name]
-        if row.recipe == "supervised":
+        method = row.recipe and self.experiment.recipes[row.recipe].method
+        if method == "supervised":
             return Work()
-        _, options = self.experiment.linear_protocol.of(row.recipe, row.source and row.source.source)
+        _, options = self.experiment.linear_protocol.of(method, row.source and row.source.source)
         images = options.epochs * self.corpus().train
         flops, _ = forward(self.experiment.architecture(name), (options.size, options.size))
         return Work(images * flops, images * view_bytes(options.views(), ("x",)))

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from spd.data.fingerprint import archive_fingerprint, folder_fingerprint
+from spd.data.limits import MAX_PIXELS
 from spd.data.manifest import Manifest
-from spd.data.options import MAX_PIXELS, DatasetOptions, expand
+from spd.data.options import DatasetOptions, expand
 from spd.data.readers import class_folders, elpv, mvtec, split_csv, visa
 
 READERS = {

@@ -18,12 +18,10 @@ from tqdm import tqdm
 
 from spd.backbones import files
 from spd.data.cache import ImageCache
-from spd.detectors.evaluation import WORDS
-from spd.detectors.finetuned.classifier import Classifier
-from spd.detectors.finetuned.options import ClassifierOptions, FineTuningOptions, UNetOptions
+from spd.detectors.finetuned.options import FineTuningOptions
 from spd.detectors.finetuned.runs import Run
 from spd.detectors.finetuned.training import Normalise, fine_tune, score
-from spd.detectors.finetuned.unet import UNet
+from spd.detectors.registry import DETECTORS
 from spd.files import read_json, write_json
 from spd.float32 import full_float32
 from spd.metrics.image import image_metrics
@@ -34,10 +32,6 @@ METRIC = (
     "AU-PR = trapezoid over the precision-recall curve; AP = average precision; pixels of all test images, "
     "normal ones included; AU-PRO to FPR 0.3; exact, from float32 log-odds"
 )
-LABELS = {"classifier": "classifier", "unet": "U-Net"}
-"""Detectors' names in results and tables."""
-TASKS = {"classifier": "classification", "unet": "segmentation"}
-OPTIONS = {"classifier": ClassifierOptions, "unet": UNetOptions}
 
 
 @full_float32()
@@ -56,7 +50,7 @@ def evaluate(
 ) -> dict[Run, dict[str, dict[str, Any]]]:
     """Trains and measures every run of every object of an image cache.
 
-    detector: `classifier` or `unet`. drawn: (object, shots, draw) -> training images
+    detector: `classifier`, `unet` or an import path. drawn: (object, shots, draw) -> training images
     (spd.detectors.finetuned.draws); not needed for `Run()`. state: a folder for what is finished; one that
     was left by a call with another `identity` (any JSON) is emptied first; the caller removes it once the
     results are safe.
@@ -65,8 +59,8 @@ def evaluate(
     Returns run -> object -> {n_train, n_test_normal, n_test_anomaly, classification, segmentation,
     image_scores, train_loss, notes}, as spd.detectors.evaluation's; metrics are fractions in [0, 1], None
     where undefined. A classifier has no segmentation, a U-Net no classification and no image scores, and an
-    object without masks no U-Net. The result of a run depends on object, run, options and backbone, not on
-    what else the call holds.
+    object without masks no U-Net; another detector is as the one of its task. The result of a run depends on
+    object, run, options and backbone, not on what else the call holds.
 
     Raises ValueError for a run without its draw, and a draw that is not among the cache's training images.
     """
@@ -77,7 +71,10 @@ def evaluate(
     _claim(state, identity)
     results: dict[Run, dict[str, dict[str, Any]]] = {run: {} for run in wanted}
     bar = tqdm(
-        total=len(wanted) * len(cache.objects), desc=LABELS[detector], unit="training", disable=not progress
+        total=len(wanted) * len(cache.objects),
+        desc=DETECTORS[detector].label,
+        unit="training",
+        disable=not progress,
     )
     with bar:
         for name in cache.objects:
@@ -99,9 +96,12 @@ def build(detector: str, options: FineTuningOptions, backbone: nn.Module, seed: 
     """A network around a copy of `backbone`; what is new in it is drawn from `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights"))
-        if detector == "unet":
-            return UNet(copy.deepcopy(backbone), options.decoder_channels)
-        return Classifier(copy.deepcopy(backbone))
+        return DETECTORS[detector].load()(copy.deepcopy(backbone), options)
+
+
+def segments(detector: str) -> bool:
+    """Whether a detector gives a log-odds for each pixel, rather than for each image."""
+    return "segmentation" in DETECTORS[detector].tasks
 
 
 def run_seed(detector: str, name: str, run: Run) -> str:
@@ -140,7 +140,7 @@ def _train_and_measure(
         "image_scores": None,
         "notes": [],
     }
-    if detector == "unet" and test.masks is None:
+    if segments(detector) and test.masks is None:
         return result | {"notes": ["no masks, so nothing to segment"]}
     seed = run_seed(detector, name, run)
     network = build(detector, options, backbone, seed).to(place)
@@ -148,10 +148,10 @@ def _train_and_measure(
     try:
         losses = fine_tune(network, images.to(place), targets.to(place), options, normalise, seed=seed)
     except ValueError as error:
-        raise ValueError(f"{LABELS[detector]}, object {name}, run {run}: {error}") from error
+        raise ValueError(f"{DETECTORS[detector].label}, object {name}, run {run}: {error}") from error
     scores = score(network, test.images, normalise, place)
     result["train_loss"] = float(np.mean(losses[-10:]))
-    if detector == "unet":
+    if segments(detector):
         result["segmentation"] = pixel_metrics(scores, test.masks, names=test.files)
         return result
     result["classification"] = image_metrics(scores, test.anomalous, names=test.files)
@@ -164,10 +164,10 @@ def _train_and_measure(
 def training_set(
     cache: ImageCache, name: str, chosen: np.ndarray, detector: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(images uint8 (N, 3, H, W), targets float32 {0, 1} (N,), or uint8 {0, 1} (N, H, W) for a U-Net) of the
-    training rows `chosen`."""
+    """(images uint8 (N, 3, H, W), targets float32 {0, 1} (N,), or uint8 {0, 1} (N, H, W) for one that
+    segments) of the training rows `chosen`."""
     images = torch.from_numpy(np.array(cache.images(name, "train")[chosen]))
-    if detector == "unet":
+    if segments(detector):
         return images, torch.from_numpy(np.array(cache.masks(name, "train")[chosen]))
     labels = (cache.rows(name, "train")["label"] == "anomaly").to_numpy()
     return images, torch.from_numpy(labels[chosen].astype(np.float32))
@@ -193,27 +193,6 @@ def training_rows(
             "make the draws anew"
         )
     return np.array(sorted(position[image] for image in images))
-
-
-def mean_metrics(
-    detector: str, results: Mapping[Run, Mapping[str, Mapping[str, Any]]]
-) -> dict[str, float | None]:
-    """Unweighted means over the runs of each k and their objects, under the names of run records.
-
-    results: what `evaluate` returns. `classifier/5shot_au_roc` is of images, `unet/pixel_au_roc` of pixels
-    and of the whole split; None where no object has a metric.
-    """
-    task, prefix = TASKS[detector], "pixel_" if detector == "unet" else ""
-    means: dict[str, float | None] = {}
-    for shots in dict.fromkeys(run.shots for run in results):
-        found = [entry[task] for run in results if run.shots == shots for entry in results[run].values()]
-        for metric, word in WORDS.items():
-            if metric == "AU-PRO" and task == "classification":
-                continue  # of regions, which images have not
-            values = [result[metric] for result in found if result is not None and result[metric] is not None]
-            name = f"{detector}/{f'{shots}shot_' if shots else ''}{prefix}{word}"
-            means[name] = sum(values) / len(values) if values else None
-    return means
 
 
 def _claim(state: Path, identity: Mapping[str, Any]) -> None:

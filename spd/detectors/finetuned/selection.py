@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from spd.backbones import files
 from spd.data.cache import ImageCache
-from spd.detectors.finetuned.evaluation import build, run_seed, training_rows, training_set
+from spd.detectors.finetuned.evaluation import build, run_seed, segments, training_rows, training_set
 from spd.detectors.finetuned.options import FineTuningOptions
 from spd.detectors.finetuned.runs import Run
 from spd.detectors.finetuned.training import Normalise, fine_tune, score
@@ -72,7 +72,7 @@ def held_out(
         fine_tune(network, images.to(device), targets.to(device), options, normalise, seed=seed)
         images, targets = training_set(cache, name, held, detector)
         scores = score(network, images.numpy(), normalise, device)
-        if detector == "unet":
+        if segments(detector):
             value = pixel_metrics(scores, targets.numpy(), pro=False)["AU-PR"]
         else:
             value = image_metrics(scores, targets.numpy() == 1)["AU-ROC"]

@@ -1,7 +1,5 @@
 """The U-Net: segmentation_models_pytorch's decoder on any backbone that gives a pyramid of maps."""
 
-from collections.abc import Sequence
-
 import torch
 from segmentation_models_pytorch.base import SegmentationHead
 from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
@@ -9,35 +7,37 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
 from spd.backbones.architectures import is_resnet
+from spd.detectors.finetuned.base import FineTuned
+from spd.detectors.finetuned.options import UNetOptions
 from spd.losses.precision import at_least_float32
 
 _STRIDES = (2, 4, 8, 16, 32)
 
 
-class UNet(nn.Module):
+class UNet(FineTuned):
     """x (B, 3, H, W), normalised -> (B, H, W) log-odds of "anomalous"; any H and W from 33.
 
-    With a ResNet, keys and arithmetic are those of `segmentation_models_pytorch.Unet(<the ResNet>)`; other
+    With a ResNet, arithmetic and keys are those of `segmentation_models_pytorch.Unet(<the ResNet>)`, whose
+    `encoder` is the `backbone` here; other
     architectures, and narrow ResNets, are the reason why its encoders are not used. Decoder and head are
     drawn from torch's global generator as the library draws them. Raises ValueError for a backbone without
     maps at strides 2 (optional), 4, 8, 16 and 32.
     """
 
-    def __init__(self, backbone: nn.Module, decoder_channels: Sequence[int] = (256, 128, 64, 32, 16)):
-        super().__init__()
-        self.encoder = backbone
-        self.decoder = UnetDecoder(_channels(backbone), decoder_channels)
-        self.segmentation_head = SegmentationHead(decoder_channels[-1], 1)
+    Options = UNetOptions
+    label = "U-Net"
+    tasks = ("segmentation",)
+
+    def __init__(self, backbone: nn.Module, options: UNetOptions | None = None):
+        super().__init__(backbone, options)
+        widths = self.options.decoder_channels
+        self.decoder = UnetDecoder(_channels(backbone), widths)
+        self.segmentation_head = SegmentationHead(widths[-1], 1)
         initialize_decoder(self.decoder)
         initialize_head(self.segmentation_head)
 
-    @property
-    def backbone(self) -> nn.Module:
-        """What was pre-trained."""
-        return self.encoder
-
     def forward(self, x: Tensor) -> Tensor:
-        decoded = self.decoder(pyramid(self.encoder, x))  # (B, C, H, W)
+        decoded = self.decoder(pyramid(self.backbone, x))  # (B, C, H, W)
         return at_least_float32(self.segmentation_head.forward)(decoded)[:, 0]
 
 

@@ -12,7 +12,7 @@ from spd.data.cache import ImageCache, write_cache
 from spd.data.geometry_options import GeometryOptions
 from spd.detectors.finetuned import evaluation
 from spd.detectors.finetuned.draws import draw
-from spd.detectors.finetuned.evaluation import build, evaluate, mean_metrics, run_seed, training_set
+from spd.detectors.finetuned.evaluation import build, evaluate, run_seed, training_set
 from spd.detectors.finetuned.options import ClassifierOptions, UNetOptions
 from spd.detectors.finetuned.runs import Run, runs
 from spd.detectors.finetuned.training import Normalise, fine_tune, score
@@ -189,28 +189,3 @@ def test_class_ids_and_black_and_white_masks_give_the_same_target(tmp_path):
     anomaly, normal = targets[0]  # in the manifest's order
     assert set(anomaly.unique().tolist()) == {0, 1}
     assert normal.sum() == 0  # it takes part, with a target of zeros
-
-
-def test_means_of_a_record_are_over_objects_and_the_draws_of_each_k():
-    def entry(task, **metrics):
-        return {"classification": None, "segmentation": None, task: metrics}
-
-    def of_images(value):
-        return entry("classification", **{"AU-ROC": value, "AP": None})
-
-    results = {
-        Run(5, 0): {"gear": of_images(0.5), "nut": of_images(0.75)},
-        Run(5, 1): {"gear": of_images(1.0), "nut": of_images(0.75)},
-        Run(10, 0): {"gear": of_images(None), "nut": of_images(0.25)},
-    }
-    for run in results.values():
-        for found in run.values():
-            found["classification"] |= {"AU-PR": 1.0, "F1-max": 0.5}
-    means = mean_metrics("classifier", results)
-    assert (means["classifier/5shot_au_roc"], means["classifier/10shot_au_roc"]) == (0.75, 0.25)
-    assert means["classifier/5shot_ap"] is None
-    assert not any("au_pro" in name or "pixel" in name for name in means)
-    names = {"AU-ROC": 0.5, "AU-PR": 0.5, "AP": 0.5, "F1-max": 0.5, "AU-PRO": 0.125}
-    results = {Run(): {"gear": entry("segmentation", **names), "nut": entry("segmentation", **names)}}
-    results[Run()]["nut"]["segmentation"] = None  # no masks
-    assert mean_metrics("unet", results)["unet/pixel_au_pro"] == 0.125

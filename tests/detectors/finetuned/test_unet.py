@@ -3,6 +3,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from spd.backbones.architectures import build
+from spd.detectors.finetuned.options import UNetOptions
 from spd.detectors.finetuned.unet import UNet, pyramid
 
 
@@ -10,7 +11,8 @@ from spd.detectors.finetuned.unet import UNet, pyramid
 def test_is_segmentation_models_pytorchs_unet_with_the_pretrained_encoder(size):
     torch.manual_seed(0)
     ours, theirs = UNet(build("resnet50")).eval(), smp.Unet("resnet50", encoder_weights=None).eval()
-    theirs.load_state_dict(ours.state_dict())  # strict: the same keys and shapes
+    keys = {key: key.replace("backbone.", "encoder.", 1) for key in ours.state_dict()}
+    theirs.load_state_dict({keys[key]: value for key, value in ours.state_dict().items()})  # strict
     x = torch.randn(2, 3, *size)
     with torch.inference_mode():
         torch.testing.assert_close(ours(x), theirs(x)[:, 0])
@@ -32,7 +34,7 @@ def test_decoder_and_head_are_drawn_as_the_library_draws_them():
 )
 def test_takes_narrow_resnets_and_timms_networks(architecture):
     torch.manual_seed(0)
-    network = UNet(build(architecture), (16, 8, 8, 8, 8))
+    network = UNet(build(architecture), UNetOptions(decoder_channels=(16, 8, 8, 8, 8)))
     x = torch.randn(2, 3, 64, 96)
     logits = network(x)
     assert logits.shape == (2, 64, 96)

@@ -25,7 +25,7 @@ TINY = config()
 
 
 def made(experiment, name="simsiam_spd", seed=0, *, images="images", code="any"):
-    return backbone_hash(experiment, name, seed, images=lambda _: images, code=lambda _: code)
+    return backbone_hash(experiment, name, seed, images=lambda _: images, code=lambda *_: code)
 
 
 def other(options, field):
@@ -152,3 +152,11 @@ def test_what_made_the_initial_weights_counts_through_any_number_of_rows(tmp_pat
     assert made(base, "third", 5) == made(base, "third", 0)
     several = config(pretrainings={**rows, "second": {**rows["second"], "seeds": [0, 5]}})
     assert made(several, "third", 5) != made(several, "third", 0)
+
+
+def test_the_class_of_the_method_counts_with_the_training_alone():
+    asked = []
+    experiment = load(CONFIG, {"preset": "tiny"})
+    backbone_hash(experiment, "moco", 0, images=lambda _: "", code=lambda *stage: str(asked.append(stage)))
+    assert ("pretrain", "spd.methods.moco:MoCo") in asked and ("corpus",) in asked
+    assert not [stage for stage in asked if len(stage) > 1 and stage[0] != "pretrain"]

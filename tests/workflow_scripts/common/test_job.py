@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from spd.files import read_json
+from workflow_scripts.common.provenance import source_hash
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 HEAD = """
@@ -95,6 +98,25 @@ def test_a_long_reason_is_cut(script):
     _, terminal, log = script(body)
     assert f"... and {100 - 39} lines more in the log" in terminal
     assert "\n99\n" in log
+
+
+def test_a_record_says_which_script_ran(script, tmp_path):
+    body = """
+__file__ = "paint.py"  # as Snakemake sets it
+with open(__file__, "w") as file:
+    file.write("import spd.tensors")
+with job.running(snakemake) as running:
+    running.record("paint/gear", "pictures", "gear", {"colour": "red"}, {"data": "x"}, metrics={"area": 2})
+"""
+    assert script(body)[0] == 0
+    record = read_json(tmp_path / "out/a b.txt")
+    assert (record["key"], record["params"], record["metrics"]) == (
+        "paint/gear",
+        {"colour": "red"},
+        {"area": 2},
+    )
+    assert (record["metrics"], record["provenance"]["data"]) == ({"area": 2}, "x")
+    assert record["provenance"]["code"] == source_hash(tmp_path / "paint.py")
 
 
 @pytest.mark.parametrize(("resources", "cpus"), [({}, "3"), ({"cpus_per_task": 7}, "7")])

@@ -17,7 +17,7 @@ LEAVE = {"compute": {"stale_code": "warn"}}  # code does not count: the hashes a
 def current(name):
     """Folder of a row in force."""
     made = backbone_hash(
-        load(CONFIG, {"preset": "tiny", **LEAVE}), name, 0, images=lambda _: "None", code=lambda _: "any"
+        load(CONFIG, {"preset": "tiny", **LEAVE}), name, 0, images=lambda _: "None", code=lambda *_: "any"
     )
     return RESULTS / "backbones" / name / made
 

@@ -38,21 +38,21 @@ backbones/simsiam-seed4.json
 backbones/lite0_random-seed0.json
 images/visa-1cls-demo128-all.json
 features/visa-1cls-demo128-all-simsiam-seed0.json
-cells/visa-1cls-padim-demo-all-simsiam-seed0.json
+cells/visa/1cls/padim-demo/all/simsiam-seed0.json
 images/mvtec-1cls-demo128-all.json
 features/mvtec-1cls-demo128-all-simsiam-seed0.json
-cells/mvtec-1cls-padim-demo-all-simsiam-seed0.json
+cells/mvtec/1cls/padim-demo/all/simsiam-seed0.json
 features/visa-1cls-demo128-all-simsiam-seed4.json
-cells/visa-1cls-padim-demo-all-simsiam-seed4.json
+cells/visa/1cls/padim-demo/all/simsiam-seed4.json
 features/mvtec-1cls-demo128-all-simsiam-seed4.json
-cells/mvtec-1cls-padim-demo-all-simsiam-seed4.json
+cells/mvtec/1cls/padim-demo/all/simsiam-seed4.json
 features/mvtec-1cls-demo128-all-lite0_random-seed0.json
-cells/mvtec-1cls-padim-demo-all-lite0_random-seed0.json
+cells/mvtec/1cls/padim-demo/all/lite0_random-seed0.json
 images/visa-2cls_fewshot-demo64-all.json
-finetune/visa-2cls_fewshot-classifier-demo-all-simsiam-seed0.json
-finetune/visa-2cls_fewshot-unet-demo-all-simsiam-seed0.json
-finetune/visa-2cls_fewshot-classifier-demo-all-simsiam-seed4.json
-finetune/visa-2cls_fewshot-unet-demo-all-simsiam-seed4.json
+cells/visa/2cls_fewshot/classifier-demo/all/simsiam-seed0/RUN.json
+cells/visa/2cls_fewshot/unet-demo/all/simsiam-seed0/RUN.json
+cells/visa/2cls_fewshot/classifier-demo/all/simsiam-seed4/RUN.json
+cells/visa/2cls_fewshot/unet-demo/all/simsiam-seed4/RUN.json
 tables/dataset_overview.json
 tables/padim_1class.json
 tables/custom.json
@@ -61,6 +61,17 @@ tables/claims.json
 qualitative.json
 site.json
 """.splitlines()
+
+
+RUNS = [f"{shots}shot-draw{draw}" for shots in (1, 2) for draw in range(5)]
+
+
+def expected(folder):
+    """TINY's records below the results; cells are their own, and each run of a 2-class job is one."""
+    for name in TINY:
+        inside = folder if name.startswith("cells/") else f"{folder}/records"
+        for run in RUNS if "RUN" in name else [""]:
+            yield str(Path("" if name.startswith("data/") else inside, name.replace("RUN", run)))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +91,7 @@ def design():
 
 def test_records_come_in_the_order_in_which_runs_appear(design):
     listed = records(design, ExternalFiles(design), "results/tiny")
-    assert listed == [name if name.startswith("data/") else f"results/tiny/records/{name}" for name in TINY]
+    assert listed == list(expected("results/tiny"))
 
 
 def test_downloads_leave_a_record_and_files_of_the_users_own_none(tmp_path):
@@ -101,7 +112,7 @@ def test_downloads_leave_a_record_and_files_of_the_users_own_none(tmp_path):
         )
     )
     listed = records(design, ExternalFiles(design), "out")
-    assert [path for path in listed if not path.startswith("out/records/")] == [
+    assert [path for path in listed if not path.startswith("out/")] == [
         "data/demo/tiny/visa.tar.json",  # the overview's
         "data/demo/tiny/unpacked/visa.json",
         "w/tv.pth.verified",
@@ -124,14 +135,16 @@ def test_a_run_shows_its_cost_its_tables_and_its_pictures(design):
     assert imported["benchmark"] == "results/tiny/benchmarks/import_backbone/lite0_random-seed0.tsv"
     assert (imported["views"], imported["gpus"]) == (None, 0)
     stem = "mvtec-1cls-padim-demo-all"
-    first = of[f"results/tiny/records/cells/{stem}-simsiam-seed0.json"]
+    at = "results/tiny/cells/mvtec/1cls/padim-demo/all"
+    first = of[f"{at}/simsiam-seed0.json"]
     assert first["benchmark"] == f"results/tiny/benchmarks/detect/{stem}-simsiam-seed0.tsv"
     assert first["tables"] == ["padim_1class"]
     assert first["heat_maps"] == [["MVTec-demo", "1cls", "PaDiM", "demo"], "simsiam"]
-    assert "heat_maps" not in of[f"results/tiny/records/cells/{stem}-simsiam-seed4.json"]  # first seeds only
-    few = of["results/tiny/records/finetune/visa-2cls_fewshot-unet-demo-all-simsiam-seed0.json"]
+    assert "heat_maps" not in of[f"{at}/simsiam-seed4.json"]  # first seeds only
+    few = of["results/tiny/cells/visa/2cls_fewshot/unet-demo/all/simsiam-seed0/1shot-draw0.json"]
     assert few["tables"] == ["twoclass"] and "heat_maps" not in few
     assert few["job"].endswith("logs/finetune/visa-2cls_fewshot-unet-demo-all-simsiam-seed0.slurm")
-    # A record for each cell's, each feature file's and each backbone's job, and for no other.
-    kinds = ("backbones", "features", "cells", "finetune")
-    assert set(of) == {f"results/tiny/records/{name}" for name in TINY if name.split("/")[0] in kinds}
+    # Each backbone, each feature file, and the first cell of each job; no other.
+    kinds = ("/backbones/", "/features/", "/cells/")
+    listed = [path for path in expected("results/tiny") if any(kind in path for kind in kinds)]
+    assert set(of) == {path for path in listed if not path.endswith(tuple(f"{run}.json" for run in RUNS[1:]))}

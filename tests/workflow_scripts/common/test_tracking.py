@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from spd.files import file_sha256
 from spd.report.names import Names
 from workflow_scripts.common import locks, records, tracking, tracking_place
 
@@ -30,6 +31,17 @@ def write(folder, key, value, **more):
         **more,
     )
     return path
+
+
+def write_backbone(path, backbone, name):
+    records.write_record(
+        path,
+        key=f"backbone/{name}/seed0",
+        experiment="backbones",
+        name=f"{name} seed0",
+        params={"pretraining": name, "seed": 0, "eta": 0.1},
+        provenance={"checkpoint": file_sha256(backbone), "code": "c"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -228,9 +240,7 @@ def test_a_backbone_is_a_model_with_its_provenance_one_version_a_file(store, tmp
     def synced(content, label):
         backbone.write_bytes(content)
         path = tmp_path / "r.json"
-        records.write_backbone_record(
-            path, backbone, pretraining="moco", seed=0, params={"eta": 0.1}, provenance={"code": "c"}
-        )
+        write_backbone(path, backbone, "moco")
         names = Names({}, {"moco": {"label": label, "spd": "spd", "labels": False}})
         attached = tracking.Attachments(backbone=str(backbone))
         sync(store, [path], names=names, attachments={str(path): attached})
@@ -267,9 +277,7 @@ def test_a_store_that_was_moved_finds_its_artefacts_and_models_again(store, tmp_
     (home / "backbone.safetensors").write_bytes(b"1")
     table = write(home, "moved/t", 0.5, experiment="moved", artifacts=(str(home / "table.csv"),))
     backbone = home / "b.json"
-    records.write_backbone_record(
-        backbone, home / "backbone.safetensors", pretraining="moved", seed=0, params={}, provenance={}
-    )
+    write_backbone(backbone, home / "backbone.safetensors", "moved")
     attached = {str(backbone): tracking.Attachments(backbone=str(home / "backbone.safetensors"))}
     shutil.copytree(store, home / "mlflow")
 

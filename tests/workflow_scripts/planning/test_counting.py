@@ -90,7 +90,7 @@ def test_traffic_counts_what_an_operation_reads_and_writes():
 
 def test_fine_tuning_counts_what_a_real_scoring_and_training_count():
     options = UNetOptions(decoder_channels=(8, 8, 8, 8, 8))
-    network = UNet(build("resnet10_w16"), options.decoder_channels)
+    network = UNet(build("resnet10_w16"), options)
     images = torch.randn(2, 3, 64, 64)
     with FlopCounterMode(display=False) as scored, torch.no_grad():
         network.eval()(images)
