@@ -1,10 +1,12 @@
 """Draws one archive of the demo."""
 
+import sys
 from pathlib import Path
 
 from workflow_scripts.common.job import running
 
 with running(snakemake):
+    sys.path.append(str(Path(snakemake.scriptdir).parent))  # demo_data is not installed
     from demo_data.archives import write_classes, write_mvtec, write_visa
     from spd.data.demo_options import DemoOptions
     from spd.data.fingerprint import archive_fingerprint

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from staging import staged
-
 from workflow_scripts.common.job import running
+from workflow_scripts.common.staging import staged
 
 with running(snakemake):
     from spd.files import file_sha256, read_json, write_json

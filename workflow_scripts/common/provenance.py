@@ -10,11 +10,12 @@ from pathlib import Path
 import spd
 
 PACKAGE = Path(__file__).resolve().parent
+PACKAGES = ("spd", "demo_data")
 
 
 @functools.cache
 def source_hash(*sources: str | Path) -> str:
-    """Hash of the meaning of `sources` and of every module of `spd` they import, directly or not.
+    """Hash of the meaning of `sources` and of every module of `PACKAGES` they import, directly or not.
 
     A source is a dotted name such as `spd.training.loop`, or the path of a script. Comments,
     docstrings and layout do not count, so
@@ -58,11 +59,11 @@ def _require(module: str) -> Path:
 
 
 def _file_of(module: str) -> Path | None:
-    """The file of a dotted name inside `spd`, None for other packages and for names inside a module."""
+    """The file of a dotted name inside `PACKAGES`, None for other packages and for names inside a module."""
     parts = module.split(".")
-    if parts[0] != "spd":
+    if parts[0] not in PACKAGES:
         return None
-    base = PACKAGE.joinpath(*parts[1:])
+    base = PACKAGE.parent.joinpath(*parts)
     if base.with_suffix(".py").is_file():
         return base.with_suffix(".py")
     return base / "__init__.py" if (base / "__init__.py").is_file() else None
@@ -116,7 +117,7 @@ def commit() -> dict[str, str | None]:
     try:
         line = _git("log", "-1", "--format=%h %cs")
         dirty = _git(
-            "status", "--porcelain", "--untracked-files=no", "--", "spd", "workflow_scripts", "rules"
+            "status", "--porcelain", "--untracked-files=no", "--", *PACKAGES, "workflow_scripts", "rules"
         )
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "commit_date": None}

@@ -288,7 +288,7 @@ def _register(client: Any, model: str, run_id: str, record: dict[str, Any], *, u
     same = [
         version
         for version in client.search_model_versions(f"name = '{model}'")
-        if version.tags.get("spd.training.checkpoint") == record["provenance"]["checkpoint"]
+        if version.tags.get("spd.checkpoint") == record["provenance"]["checkpoint"]
     ]
     for version in sorted(same, key=lambda version: int(version.version))[:-1]:
         with contextlib.suppress(MlflowException):  # another sync was first

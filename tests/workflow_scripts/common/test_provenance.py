@@ -39,6 +39,17 @@ def test_hash_follows_imports_and_nothing_else(package):
     assert hash_of("spd.b") == b
 
 
+def test_the_generated_world_counts(package):
+    root, hash_of = package
+    (root.parent / "demo_data").mkdir()
+    (root.parent / "demo_data/weave.py").write_text("SIZE = 1\n")
+    script = root.parent / "draw.py"
+    script.write_text("from demo_data.weave import SIZE\n")
+    before = hash_of(script)
+    (root.parent / "demo_data/weave.py").write_text("SIZE = 2\n")
+    assert hash_of(script) != before
+
+
 def test_comments_and_docstrings_do_not_count(package):
     root, hash_of = package
     before = hash_of("spd.a")

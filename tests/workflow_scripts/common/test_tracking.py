@@ -235,7 +235,7 @@ def test_a_backbone_is_a_model_with_its_provenance_one_version_a_file(store, tmp
     client, (run,) = runs(store, "backbones")
     versions = client.search_model_versions("name = 'SPD tiny backbones, moco seed0'")
     hashes = {hashlib.sha256(content).hexdigest() for content in (b"1", b"2")}
-    assert {version.tags["spd.training.checkpoint"] for version in versions} == hashes
+    assert {version.tags["spd.checkpoint"] for version in versions} == hashes
     assert len(versions) == 2
     (newest,) = [version for version in versions if version.run_id == run.info.run_id]
     assert newest.tags["spd.run_key"] == "backbone/moco/seed0"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "workflow_scripts/staging.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "workflow_scripts/common/staging.py"
 spec = importlib.util.spec_from_file_location("staging", SCRIPT)
 staging = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(staging)
