@@ -1,1 +1,1 @@
-"""Generates the demo's archives in the layouts of VisA, MVTec-AD and class-folder ImageNet, byte for byte."""
+"""The generated world: archives in the layouts of VisA, MVTec-AD and ImageNet's class folders."""

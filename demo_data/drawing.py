@@ -1,204 +1,123 @@
-"""Drawing with signed distances, in float64 operations that IEEE 754 rounds the same on every machine.
+"""Drawing with signed distances, which are negative inside a shape.
 
-Only + - * /, square roots, comparisons and floor are applied to arrays, element by element: numpy's sin,
-exp or power differ in the last bit between processors and C libraries, and reductions in their order.
-Lengths are in nominal units: pixels at scale 1. Colours are linear light, 0 to 1.
+Lengths are in units (pixels at scale 1), angles in turns, colours in linear light from 0 to 1.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+import hashlib
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
+from scipy import ndimage
 
-from demo_data.randomness import Draw
-
-Colour = tuple[float, float, float]
 Point = tuple[float, float]
+Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""A value for each place (u, v) of a plane."""
 
 
-@lru_cache(4096)
-def cosine_sine(turns: float) -> Point:
-    """Cosine and sine of an angle in turns, from a series of our own: the C library's last bit varies."""
-    turns = turns - float(np.floor(turns))
-    quarter = int(turns * 4)
-    angle = (turns * 4 - quarter) * 1.5707963267948966
-    square = angle * angle
-    cosine, sine, term = 0.0, 0.0, 1.0
-    for k in range(0, 24, 2):
-        cosine += term
-        sine += term * angle / (k + 1)
-        term = -term * square / ((k + 1) * (k + 2))
-    return [(cosine, sine), (-sine, cosine), (-cosine, -sine), (sine, -cosine)][quarter]
+def stream(*key: str | int) -> np.random.Generator:
+    """Random numbers named by a key, such as `0/gelcaps/normal/17`: no other image matters to an image."""
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest))
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Pixel centres of an image or of a window of it, in nominal units; x and y are (H, W) float64."""
-
-    x: np.ndarray
-    y: np.ndarray
-    scale: float
-    """Pixels per nominal unit."""
-    rows: slice = field(default_factory=lambda: slice(None))
-    columns: slice = field(default_factory=lambda: slice(None))
-
-    @classmethod
-    def of_size(cls, width: float, height: float, scale: float) -> "Grid":
-        """The grid of an image of `width` x `height` nominal units."""
-        w, h = int(width * scale + 0.5), int(height * scale + 0.5)
-        x, y = (np.arange(w) + 0.5) / scale, (np.arange(h) + 0.5) / scale
-        return cls(*np.broadcast_arrays(x[None, :], y[:, None]), scale=scale)
-
-    def window(self, x: float, y: float, reach: float) -> "Grid":
-        """The part of this grid within `reach` of (x, y), possibly empty."""
-        h, w = self.x.shape
-
-        def part(centre: float, end: int) -> slice:
-            low = min(max(int((centre - reach) * self.scale), 0), end)
-            return slice(low, min(max(int((centre + reach) * self.scale) + 2, low), end))
-
-        rows, columns = part(y, h), part(x, w)
-        return Grid(self.x[rows, columns], self.y[rows, columns], self.scale, rows, columns)
-
-    def local(self, x: float, y: float, turns: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates relative to a part at (x, y), turned by `turns`."""
-        c, s = cosine_sine(turns)
-        dx, dy = self.x - x, self.y - y
-        return dx * c + dy * s, dy * c - dx * s
-
-
-def clip01(x: np.ndarray) -> np.ndarray:
-    """`x` limited to [0, 1]."""
-    return np.minimum(np.maximum(x, 0.0), 1.0)
+def direction(turns: float) -> np.ndarray:
+    """Unit vector (2,); a quarter turn points down the image."""
+    return np.array((np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)))
 
 
 def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, a smooth cubic between; `low` above `high` falls instead of rising."""
-    t = clip01((x - low) / (high - low))
-    return t * t * (3.0 - 2.0 * t)
+    """0 below `low`, 1 above `high`, a smooth cubic between; falls where `low` is above `high`."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
 
 
-def wave(t: np.ndarray) -> np.ndarray:
-    """A sine-like wave of period 1 and range [-1, 1], made of parabolas."""
-    s = t - np.floor(t)
-    return np.where(s < 0.5, 16.0 * s * (0.5 - s), -16.0 * (s - 0.5) * (1.0 - s))
+def noise(rng: np.random.Generator, cell: float) -> Field:
+    """Smooth values in [-1, 1] with bumps about `cell` wide, repeating after 64 of them."""
+    values = rng.uniform(-1, 1, (64, 64))
+
+    def at(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        places = np.stack(np.broadcast_arrays(v, u)) / cell
+        whole = np.floor(places)
+        places = whole + smoothstep(0, 1, places - whole)
+        return ndimage.map_coordinates(values, places, order=1, mode="grid-wrap")
+
+    return at
 
 
-def coverage(distance: np.ndarray, grid: Grid, softness: float = 0.0) -> np.ndarray:
-    """Share of each pixel inside a shape (distance negative inside) whose edge is `softness` units wide."""
-    if softness == 0.0:
-        return clip01(0.5 - distance * grid.scale)
-    return smoothstep(softness / 2, -softness / 2, distance)
+def box(u: np.ndarray, v: np.ndarray, half_u: float, half_v: float, radius: float = 0.0) -> np.ndarray:
+    """Signed distance to a rectangle around the origin with rounded corners."""
+    a, b = np.abs(u) - half_u + radius, np.abs(v) - half_v + radius
+    return np.hypot(np.maximum(a, 0), np.maximum(b, 0)) + np.minimum(np.maximum(a, b), 0) - radius
 
 
-def length(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Euclidean length of (u, v)."""
-    return np.sqrt(u * u + v * v)
-
-
-def box(
-    u: np.ndarray, v: np.ndarray, half_width: float, half_height: float, radius: float = 0.0
-) -> np.ndarray:
-    """Signed distance to a rectangle with rounded corners."""
-    a, b = np.abs(u) - (half_width - radius), np.abs(v) - (half_height - radius)
-    outside = length(np.maximum(a, 0.0), np.maximum(b, 0.0))
-    return outside + np.minimum(np.maximum(a, b), 0.0) - radius
-
-
-def segment(x: np.ndarray, y: np.ndarray, start: Point, end: Point) -> np.ndarray:
-    """Distance to the line from `start` to `end`."""
-    ex, ey = end[0] - start[0], end[1] - start[1]
-    dx, dy = x - start[0], y - start[1]
-    t = clip01((dx * ex + dy * ey) / max(ex * ex + ey * ey, 1e-9))
-    return length(dx - t * ex, dy - t * ey)
-
-
-def polyline(x: np.ndarray, y: np.ndarray, points: Sequence[Point]) -> np.ndarray:
-    """Distance to a chain of lines."""
-    distance = segment(x, y, points[0], points[1])
-    for start, end in pairwise(points[1:]):
-        distance = np.minimum(distance, segment(x, y, start, end))
+def chain(x: np.ndarray, y: np.ndarray, points: Sequence[Point]) -> np.ndarray:
+    """Distance to the lines from point to point."""
+    distance = np.array(np.inf)
+    for (ax, ay), (bx, by) in pairwise(points):
+        ex, ey = bx - ax, by - ay
+        t = np.clip(((x - ax) * ex + (y - ay) * ey) / (ex * ex + ey * ey), 0, 1)
+        distance = np.minimum(distance, np.hypot(x - ax - t * ex, y - ay - t * ey))
     return distance
 
 
-def polygon(x: np.ndarray, y: np.ndarray, points: Sequence[Point]) -> np.ndarray:
-    """Signed distance to a simple polygon."""
-    distance = polyline(x, y, [*points, points[0]])
-    inside = np.zeros(x.shape, bool)
-    for (ax, ay), (bx, by) in zip(points, [*points[1:], points[0]], strict=True):
-        if ay != by:
-            crosses = (ay > y) != (by > y)
-            inside ^= crosses & (x < (bx - ax) * ((y - ay) / (by - ay)) + ax)
-    return np.where(inside, -distance, distance)
+class Canvas:
+    """An image in the making, or a window of one.
 
+    x: (1, W) and y: (H, 1) of the pixels' centres; pixels: (H, W, 3) linear light; scale: pixels per unit.
+    """
 
-def regular(u: np.ndarray, v: np.ndarray, sides: int, inner: float, outer: float) -> np.ndarray:
-    """Signed distance to a star of `sides` points between two radii (equal radii: 2 * sides corners)."""
-    points = []
-    for k in range(2 * sides):
-        c, s = cosine_sine(k / (2 * sides))
-        radius = outer if k % 2 == 0 else inner
-        points.append((c * radius, s * radius))
-    return polygon(u, v, points)
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Smooth random values in [-1, 1] over the plane, repeating after `lattice` cells."""
-
-    values: np.ndarray
-    cell: float
+    def __init__(self, x: np.ndarray, y: np.ndarray, pixels: np.ndarray, scale: float) -> None:
+        self.x, self.y, self.pixels, self.scale = x, y, pixels, scale
 
     @classmethod
-    def drawn(cls, draw: Draw, cell: float, lattice: int = 64) -> "Noise":
-        """Noise whose bumps are about `cell` units wide."""
-        return cls(draw.uniforms((lattice, lattice)) * 2.0 - 1.0, cell)
+    def blank(cls, width: float, height: float, scale: float) -> "Canvas":
+        """A black canvas of `width` x `height` units."""
+        x, y = ((np.arange(round(side * scale)) + 0.5) / scale for side in (width, height))
+        return cls(x[None], y[:, None], np.zeros((len(y), len(x), 3)), scale)
 
-    def at(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """The values at the given coordinates (any shape)."""
-        n = self.values.shape[0]
-        u, v = u / self.cell, v / self.cell
-        i, j = np.floor(v), np.floor(u)
-        s, t = v - i, u - j
-        s, t = s * s * (3.0 - 2.0 * s), t * t * (3.0 - 2.0 * t)
-        i, j = i.astype(np.int64) % n, j.astype(np.int64) % n
-        below, right = (i + 1) % n, (j + 1) % n
-        top = self.values[i, j] * (1.0 - t) + self.values[i, right] * t
-        bottom = self.values[below, j] * (1.0 - t) + self.values[below, right] * t
-        return top * (1.0 - s) + bottom * s
+    def near(self, x: float, y: float, reach: float) -> "Canvas":
+        """The window within `reach` of a place; what is painted there is painted here."""
+        left, right = np.searchsorted(self.x[0], (x - reach, x + reach))
+        top, bottom = np.searchsorted(self.y[:, 0], (y - reach, y + reach))
+        part = self.pixels[top:bottom, left:right]
+        return Canvas(self.x[:, left:right], self.y[top:bottom], part, self.scale)
 
+    def local(self, x: float, y: float, turns: float) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates (u, v), each (H, W), relative to something at (x, y) that is turned by `turns`."""
+        c, s = direction(turns)
+        return (self.x - x) * c + (self.y - y) * s, (self.y - y) * c - (self.x - x) * s
 
-class Canvas:
-    """An image in the making: `pixels` is (H, W, 3) float64 linear light."""
+    def inside(self, distance: np.ndarray, softness: float = 0.0) -> np.ndarray:
+        """Share (H, W) of each pixel inside a shape whose edge is a pixel or `softness` units wide."""
+        softness = softness or 1 / self.scale
+        return smoothstep(softness / 2, -softness / 2, distance)
 
-    def __init__(self, grid: Grid, colour: Colour = (0.0, 0.0, 0.0)) -> None:
-        self.grid = grid
-        self.pixels = np.empty((*grid.x.shape, 3))
-        self.pixels[:] = colour
+    def blend(self, alpha: np.ndarray, colour: Sequence[float] | np.ndarray) -> None:
+        """Lays a colour, (3,) or (H, W, 3), over the canvas with opacity `alpha` (H, W)."""
+        self.pixels += (np.asarray(colour) - self.pixels) * alpha[..., None]
 
-    def blend(self, window: Grid, alpha: np.ndarray, colour: Colour | np.ndarray) -> None:
-        """Lays a colour ((3,) or (h, w, 3)) with opacity `alpha` (h, w) over the window."""
-        target = self.pixels[window.rows, window.columns]
-        a = alpha[:, :, None]
-        target[:] = target * (1.0 - a) + np.asarray(colour) * a
-
-    def tint(self, window: Grid, alpha: np.ndarray, factor: Colour | np.ndarray) -> None:
-        """Multiplies the window by a colour with strength `alpha` (h, w): shading and texture stay."""
-        target = self.pixels[window.rows, window.columns]
-        a = alpha[:, :, None]
-        target[:] = target * (1.0 - a + np.asarray(factor) * a)
+    def tint(self, alpha: np.ndarray, factor: float | Sequence[float]) -> None:
+        """Multiplies by a colour with strength `alpha` (H, W): shading and texture stay."""
+        self.pixels *= 1 + (np.asarray(factor) - 1) * alpha[..., None]
 
 
-def lit(albedo: Colour | np.ndarray, brightness: np.ndarray, gloss: np.ndarray | float = 0.0) -> np.ndarray:
-    """(h, w, 3) colour of a surface under `brightness` (h, w) with a white highlight `gloss`."""
-    return np.asarray(albedo) * brightness[:, :, None] + np.zeros(3) + np.asarray(gloss)[..., None]
+class Light:
+    """A soft lamp at the upper left, its direction varied by `swing` turns to either side."""
 
+    def __init__(self, rng: np.random.Generator, swing: float = 0.03) -> None:
+        self.z, self.ambient = rng.uniform(0.66, 0.74), rng.uniform(0.29, 0.34)
+        self.x, self.y = direction(0.63 + rng.uniform(-swing, swing)) * np.sqrt(1 - self.z**2)
 
-def slopes(height: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Central differences of a height field (h, w) along x and y, per nominal unit."""
-    padded = np.pad(height, 1, mode="edge")
-    return (padded[1:-1, 2:] - padded[1:-1, :-2]) * (scale / 2), (padded[2:, 1:-1] - padded[:-2, 1:-1]) * (
-        scale / 2
-    )
+    def relief(self, height: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """Brightness (about 1 where facing the lamp) and highlight (0 to 1) of a height field in units."""
+        dy, dx = np.gradient(height, 1 / scale)
+        towards, norm = self.z - dx * self.x - dy * self.y, np.sqrt(dx * dx + dy * dy + 1)
+        mirror = np.maximum((towards + 1) / norm, 0) / np.sqrt(2 + 2 * self.z)
+        return self.ambient + (1 - self.ambient) * 1.15 * np.maximum(towards / norm, 0), mirror**32
+
+    def cast(self, canvas: Canvas, height: float, outline: Field) -> None:
+        """Lays the shadow of something so high; outline: its signed distance when moved by (dx, dy)."""
+        dx, dy = -self.x / self.z * height, -self.y / self.z * height
+        canvas.tint(0.55 * canvas.inside(outline(dx, dy), height + 2), (0.12, 0.13, 0.16))
+        canvas.tint(0.35 * canvas.inside(outline(dx / 4, dy / 4), 2), (0.12, 0.13, 0.16))

@@ -81,8 +81,8 @@ KINDS = {
     **dict.fromkeys(("elpv/mono", "elpv/poly"), "grid of cells"),
     **dict.fromkeys(("hazelnut_toy", "aws_cookie", "generated/gelcaps", "generated/board"), "object"),
 }
-GENERATED = {"visa_objects": ("gelcaps", "board"), "mvtec_categories": ("weave",), "classes": 2}
-"""Options of the generated objects: the demo's, of fewer kinds."""
+GENERATED: dict[str, float] = {}
+"""Options of the generated objects that are not the demo's."""
 
 METHODS = {"simsiam": "SimSiam", "moco": "MoCo", "simclr": "SimCLR", "supervised": "Sup"}
 SELF_SUPERVISED = ("simsiam", "moco", "simclr")

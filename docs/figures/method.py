@@ -1,6 +1,6 @@
 """The figure of the README: how SPD makes its views, by the library's own functions on a generated image.
 
-python docs/figures/method.py    # writes docs/images/method.png
+PYTHONPATH=. python docs/figures/method.py    # writes docs/images/method.png
 """
 
 from pathlib import Path
@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 import torch
 
-from demo_data import archives, parts
-from spd.data.demo_options import DemoOptions
+from demo_data.board import Board
+from demo_data.photograph import photograph
 from spd.views import views
 from spd.views.options import WEAK, ViewOptions, ViewsOptions
 
@@ -26,8 +26,8 @@ WIDTH, HEIGHT, SIDE = 11.0, 4.3, 1.5  # inches
 
 def pictures() -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The image and its four views, (H, W, 3) in [0, 1], and the pasted patch as x, y, width, height."""
-    board = archives.visa_photograph(parts.PARTS["board"], DemoOptions(scale=2.0), "normal", 4)
-    image = torch.from_numpy(np.ascontiguousarray(board.image)).permute(2, 0, 1)[None]  # (1, 3, H, W)
+    board = photograph(Board, 2.0, (0, "board", "normal", 4)).image
+    image = torch.from_numpy(board).permute(2, 0, 1)[None]  # (1, 3, H, W)
     side = min(image.shape[2:])
     image = image[..., :side, :side]
     options = ViewsOptions(

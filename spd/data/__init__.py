@@ -1,1 +1,1 @@
-"""Data sets: fetched, unpacked, read into a manifest, checked; nothing downstream asks which one it is."""
+"""Data sets: reading, unpacking, checking, decoding."""

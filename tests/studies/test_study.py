@@ -31,7 +31,7 @@ def small(monkeypatch):
         for key, value in {"batch": 16, "steps": 2, "log_interval": 1}.items():
             monkeypatch.setitem(start["common"], key, value)
     monkeypatch.setitem(settings.JUDGES, "all", {"tiles": (32,), "generated": (32,)})
-    few = {"scale": 0.25, "visa_objects": ("board",), "visa_normal": 6, "visa_anomaly": 5}
+    few = {"scale": 0.25, "visa_normal": 6, "visa_anomaly": 5}
     for key, value in {**few, "mvtec_train_good": 4, "mvtec_test_good": 2, "mvtec_per_defect": 1}.items():
         monkeypatch.setitem(settings.GENERATED, key, value)
     monkeypatch.setattr(corpora, "load", noise)
