@@ -4,7 +4,7 @@ Nothing random is saved: order, views and MoCo's shuffle are functions of (seed,
 batch, of which each rank takes its share. So a resumed run continues bitwise on a CPU, and 1 or N ranks see
 the same views.
 
-Gradient accumulation is refused (`recipe.accumulate`): BatchNorm's statistics, the negatives of SimCLR and
+Gradients of several small batches are never added up: BatchNorm's statistics, the negatives of SimCLR and
 the key order of MoCo are defined by the whole batch, so accumulating over small ones would be another method.
 Several ranks share one batch instead.
 """
