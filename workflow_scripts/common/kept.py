@@ -127,8 +127,8 @@ def remove_dangling_links(results: Path) -> None:
 
 
 def set_aside(results: Path, name: str, seed: int) -> str | None:
-    """Moves files that lie under a row's own name (an older version put them there) into a folder beside
-    them, before a link takes their place; a line that says so, None where there are none."""
+    """Moves files that lie under a row's own name (an older version put them there) into a folder next
+    to them, before a link takes their place; a line that says so, None where there are none."""
     row, record = results / "backbones" / name, results / f"records/backbones/{name}-seed{seed}.json"
     files = [path for path in sorted(row.glob(f"seed{seed}.*")) if path.is_file() and not path.is_symlink()]
     if not files:
