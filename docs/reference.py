@@ -1,4 +1,4 @@
-"""The reference: a page of every key of config.yaml, from its schema; one a package, from docstrings.
+"""The reference: a page of every key of config.yaml, from its schema; one for each package, from docstrings.
 
     python docs/reference.py           writes docs/config.md
     python docs/reference.py --check   fails where docs/config.md is not what the schema says
@@ -122,7 +122,7 @@ def front_page(readme: str) -> str:
 
 
 def on_files(files, config):
-    """Hook of mkdocs: the pages that lie outside of docs/, and one generated page a package."""
+    """Hook of mkdocs: the pages that lie outside of docs/, and one generated page for each package."""
     from mkdocs.structure.files import File
 
     for page, source in OUTSIDE.items():

@@ -7,7 +7,7 @@ localrules:
 
 
 rule absent:
-    """Stands for a file or folder of yours that is not there: a dry run shows it, any other run stops."""
+    """A file or folder of yours that is not there: a dry run shows it, any other run stops."""
     output:
         "{file}",
     wildcard_constraints:
@@ -100,7 +100,7 @@ rule examine:
 
 
 rule manifest:
-    """One CSV a setup: from here on nothing asks which data set it is."""
+    """One CSV for each setup: from here on nothing asks which data set it is."""
     input:
         inventory=inventory,
         examined=results(EXAMINED),

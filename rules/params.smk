@@ -184,7 +184,7 @@ def linear_of(rows):
 
 NOTICES = [notice for name in design.datasets if (notice := experiment.datasets[name].notice)]
 
-# Files that are no code, by their content: as inputs, a project that was moved would make its tables again.
+# Files that are no code, by their content: were they inputs, a project that was moved would make its tables again.
 STATED = files_sha256(  # published counts, where a data set of the overview must meet them
     (HERE / "spd/facts").glob("*_counts.csv")
     if any(experiment.datasets[name].facts for name in experiment.dataset_overview.datasets)

@@ -1,4 +1,4 @@
-"""Class folders -> a backbone a (pre-training, seed); or a backbone from elsewhere."""
+"""Class folders -> one backbone for each pre-training and seed; or a backbone from elsewhere."""
 
 
 localrules:

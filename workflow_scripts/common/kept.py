@@ -1,5 +1,5 @@
-"""Which backbones a preset keeps, what uses each, and how to let go of the others: `python -m
-workflow_scripts.common.kept`.
+"""Which backbones a preset keeps, what uses each, and how to delete the others: `make kept`, or
+`python -m workflow_scripts.common.kept`.
 
 A changed recipe trains into a folder of its own, `backbones/<row>/<hash>/`
 (workflow_scripts.common.backbone_hash), and leaves the earlier ones, finished or half trained. Nothing
