@@ -1,5 +1,6 @@
-"""Which backbones a preset keeps, what uses each, and how to delete the others: `make kept`, or
-`python -m workflow_scripts.common.kept`.
+"""Lists the trained backbones that a preset keeps and what uses each; deletes the others when asked.
+
+`make kept`, or `python -m workflow_scripts.common.kept --preset demo`.
 
 A changed recipe trains into a folder of its own, `backbones/<row>/<hash>/`
 (workflow_scripts.common.backbone_hash), and leaves the earlier ones, finished or half trained. Nothing

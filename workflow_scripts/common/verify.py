@@ -1,5 +1,6 @@
-"""Checks a results folder against what its jobs said they wrote: `make verify`, or
-`python -m workflow_scripts.common.verify results/demo`.
+"""Checks a results folder against what its jobs said they wrote.
+
+`make verify`, or `python -m workflow_scripts.common.verify results/demo`.
 
 Each job leaves a list of the SHA-256 of its outputs and inputs (`write_hashes`); manifests, cells and records
 carry hashes of what they were made of. Whatever does not agree is named. This finds accidents and edits;
