@@ -88,8 +88,8 @@ def main() -> None:
         "## Checking a data set",
         "",
         f"`OMP_NUM_THREADS=1 python benchmarks/checks.py --images {options.images} --write`: {machine()}; "
-        f"{THREADS} threads, a mask for every fifth image. Last column: CPU time beside decoding 200 of the "
-        "images to RGB with Pillow and nothing else. VisA has 10,821 images, MVTec-AD "
+        f"{THREADS} threads, a mask for every fifth image. Last column: CPU time compared with decoding "
+        "200 of the images to RGB with Pillow and nothing else. VisA has 10,821 images, MVTec-AD "
         "5,354 of this size at most.",
         "",
         "| images | kB each | CPU time to check all | check / only decoding |",
