@@ -57,7 +57,7 @@ test-slurm: $(VENV)/.test ## The profile slurm/ on a real two-node Slurm on this
 test-mlflow-server: $(VENV)/.test ## 16 jobs log live to an MLflow server on PostgreSQL (root, Debian); result in docs/mlflow.md
 	@test -d /usr/lib/postgresql || apt-get install -y -qq --no-install-recommends postgresql >/dev/null
 	$(BIN)/python -m pip install --quiet --target build/postgresql 'psycopg2-binary>=2.9,<3'
-	PYTHONPATH=$(CURDIR)/build/postgresql $(BIN)/python tests/mlflow_server/sixteen_jobs.py --write
+	PYTHONPATH=$(CURDIR)/build/postgresql:$(CURDIR) $(BIN)/python tests/mlflow_server/sixteen_jobs.py --write
 
 study: $(VENV)/.demo ## When does SPD help? Hours of all cores, resumable (docs/mechanism.md); QUICK=yes: minutes
 	$(if $(QUICK),STUDY=--quick )$(BIN)/snakemake mechanism --cores $(CORES) --quiet rules host reason progress

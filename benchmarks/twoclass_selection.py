@@ -25,9 +25,9 @@ from report import write_section
 from spd.config.model import _StrictLoader
 from spd.data.cache import ImageCache
 from spd.detectors.finetuned.draws import read_draws
-from spd.detectors.finetuned.evaluation import OPTIONS
 from spd.detectors.finetuned.runs import Run, runs
 from spd.detectors.finetuned.selection import held_out
+from spd.detectors.registry import DETECTORS
 from spd.files import file_sha256
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace the table of docs/two-class.md")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    options_of, cache = OPTIONS[arguments.detector], ImageCache(arguments.images)
+    options_of, cache = DETECTORS[arguments.detector].options, ImageCache(arguments.images)
     drawn = read_draws(arguments.draws) if arguments.draws else None
     chosen = {name: value(text) for name, text in (item.split("=", 1) for item in arguments.set)}
     metric = "pixel AU-PR" if arguments.detector == "unet" else "image AU-ROC"

@@ -190,6 +190,7 @@ STATED = files_sha256(  # published counts, where a data set of the overview mus
     if any(experiment.datasets[name].facts for name in experiment.dataset_overview.datasets)
     else []
 )
+TAKEAWAYS = files_sha256([HERE / "spd/facts/takeaways.csv"])
 TEMPLATES = files_sha256(path for path in (HERE / "spd/report/templates").iterdir() if path.is_file())
 
 

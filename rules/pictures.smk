@@ -20,6 +20,7 @@ rule claims:
         results("logs/tables/claims.log"),
     params:
         preset=experiment.preset,
+        takeaways=TAKEAWAYS,
         templates=TEMPLATES,
         generated=design.generated(design.datasets),
         code=stage_code("claims"),

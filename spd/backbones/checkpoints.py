@@ -36,11 +36,6 @@ CONTAINERS = (
 )
 
 
-def read_state_dict(path: Path | str) -> tuple[dict[str, Tensor], list[str]]:
-    """`read_checkpoint` without the third."""
-    return read_checkpoint(path)[:2]
-
-
 def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], list[str], dict[str, int]]:
     """(state dict on the CPU, names of the pickled classes that were replaced by inert stubs, other state
     dicts beside it -> number of their tensors).

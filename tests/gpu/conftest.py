@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def loop():
     """The workers of the loop's tests: small recipes of every method, and every variant of SPD."""
-    folder = Path(__file__).parent.parent / "pretrain"
+    folder = Path(__file__).parent.parent / "training"
     found = {}
     for name in ("small_runs", "worker"):
         spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")

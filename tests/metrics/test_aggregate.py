@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from spd.metrics.aggregate import (
     PairedScores,
     bootstrap_image_effects,
-    mean_over_objects,
     paired_effect,
     summarise,
     weighted_metrics,
@@ -23,10 +22,10 @@ def grid(values):
     return {(s, d, f"object{o}"): float(v) for (s, d, o), v in np.ndenumerate(np.asarray(values, float))}
 
 
-def test_mean_over_objects_is_unweighted():
-    assert mean_over_objects({"a": 0.5, "b": 1.0}) == (0.75, None, 1, ())
-    assert mean_over_objects({"a": 0.5, "b": None}) == (0.5, None, 1, ("b",))
-    assert mean_over_objects({"a": None}) == (None, None, 1, ("a",))
+def test_mean_over_objects_of_one_run_is_unweighted():
+    assert summarise({(0, 0, "a"): 0.5, (0, 0, "b"): 1.0}) == (0.75, None, 1, ())
+    assert summarise({(0, 0, "a"): 0.5, (0, 0, "b"): None}) == (0.5, None, 1, ("b",))
+    assert summarise({(0, 0, "a"): None}) == (None, None, 1, ("a",))
 
 
 def test_summary_over_seeds_and_draws():

@@ -40,9 +40,7 @@ class Job(io.TextIOBase):
     def __init__(self, file: Any, terminal: Any, label: str, output: Any) -> None:
         self.file, self.terminal, self.label = file, terminal, label
         self.output = output
-        self.sources: list[
-            str
-        ] = []  # import paths of the classes that the job uses, before `provenance` is asked
+        self.sources: list[str] = []  # import paths of the job's classes, given before `provenance` is asked
         self.echoed = time.monotonic()
         self.line = ""
         self.undeclared: list[Path] = []  # files that the job has made besides its outputs

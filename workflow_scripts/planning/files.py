@@ -87,17 +87,12 @@ class Files:
     def counts(self, dataset: str, setup: str) -> dict[str, Images]:
         """Images by object. Raises ValueError where nothing is known of them."""
         if (dataset, setup) not in self._counts:
-            path, entry, masked = (
-                self.manifests / dataset / f"{setup}.csv",
-                self.experiment.datasets[dataset],
-                None,
-            )
+            path, entry = self.manifests / dataset / f"{setup}.csv", self.experiment.datasets[dataset]
+            masked = None
             if path.exists():
                 manifest = read(path)
-                table, masked = (
-                    manifest.counts(),
-                    set(manifest.rows.loc[manifest.rows["mask"] != "", "object"]),
-                )
+                table = manifest.counts()
+                masked = set(manifest.rows.loc[manifest.rows["mask"] != "", "object"])
             elif entry.facts is None:
                 raise ValueError(
                     f"datasets.{dataset}: no manifest yet, and `facts` names no published counts"

@@ -9,6 +9,7 @@ from spd.detectors.finetuned.training import steps_of
 from spd.detectors.options import default_stages
 from spd.detectors.projection import johnson_lindenstrauss_dim
 from spd.methods.options import seen_views
+from workflow_scripts.planning import rates
 from workflow_scripts.planning.counting import (
     fine_tuning_flops,
     forward,
@@ -18,8 +19,6 @@ from workflow_scripts.planning.counting import (
 )
 from workflow_scripts.planning.files import Files, Images
 from workflow_scripts.planning.graph import Node
-
-from . import rates
 
 
 @dataclass(frozen=True)

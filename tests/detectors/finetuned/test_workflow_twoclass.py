@@ -17,7 +17,7 @@ import yaml
 
 pytestmark = pytest.mark.workflow
 
-REPOSITORY = Path(__file__).resolve().parents[2].parent
+REPOSITORY = Path(__file__).resolve().parents[3]
 ROWS = ["simsiam", "simsiam_spd"]
 
 
