@@ -65,8 +65,8 @@ def measure(options) -> str:
 
     slowest = names[-1].split(",")[0]
     header = f"loss | times faster than {slowest} | extra peak memory, MiB | value"
-    return f"""{options.batch} x 2 embeddings of {options.dim}, T 0.1, forward and backward, float32, CPU time of
-1 thread, median of {options.rounds} paired runs.
+    return f"""{options.batch} x 2 embeddings of {options.dim}, T 0.1, forward and backward, float32, CPU time
+of 1 thread, median of {options.rounds} paired runs.
 
 {table(header, map(row, names))}"""
 
