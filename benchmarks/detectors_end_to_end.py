@@ -1,9 +1,6 @@
 """One object from image files to maps, PaDiM and PatchCore (coreset 10 %) together: ours against
 anomalib's models.
 
-    SPD_DATA=... python benchmarks/detectors_end_to_end.py [--train 200] [--test 40] [--iterations 20]
-    [--write]
-
 Magnetic tiles, lite0's architecture and weights on both sides (stages at strides 4, 8, 16; PatchCore the
 last two), 256 x 256 whole images, profile `anomalib`, CPU time of all threads, in turns, `--repeats` times.
 Ours decodes once and extracts features once for both detectors; the peer decodes once per detector, as its
@@ -12,42 +9,26 @@ from `--iterations` steps; its PaDiM fit is scaled from `--slab` of the 4096 pos
 `parity`).
 """
 
-import argparse
-import os
 import statistics
-import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--train", type=int, default=200)
-parser.add_argument("--test", type=int, default=40)
-parser.add_argument("--iterations", type=int, default=20)
-parser.add_argument("--slab", type=int, default=64)
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--repeats", type=int, default=3)
-parser.add_argument("--write", action="store_true")
-arguments = parser.parse_args() if __name__ == "__main__" else parser.parse_args([])
-os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+import magnetic_tile
+import numpy as np
+import torch
+from harness import benchmark, installed, ratio, table
+from PIL import Image
 
-import magnetic_tile  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from report import machine, write_section  # noqa: E402
-from turns import ratio  # noqa: E402
+from spd.backbones.files import load
+from spd.data.geometry_options import GeometryOptions
+from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.detectors.padim import PaDiM
+from spd.detectors.patchcore import PatchCore
+from spd.detectors.registry import DETECTORS
+from spd.features.extraction import Network
 
-from spd.backbones.files import load  # noqa: E402
-from spd.data.geometry import apply_to_image  # noqa: E402
-from spd.data.geometry_options import GeometryOptions  # noqa: E402
-from spd.detectors.options import PaDiMOptions, PatchCoreOptions  # noqa: E402
-from spd.detectors.padim import PaDiM  # noqa: E402
-from spd.detectors.patchcore import PatchCore  # noqa: E402
-from spd.detectors.registry import DETECTORS  # noqa: E402
-from spd.features.extraction import Network  # noqa: E402
-
-torch.set_num_threads(arguments.threads)
 SIZE, DIM, BATCH = (256, 256), 100, 16
 
 
@@ -61,35 +42,31 @@ class Stopwatch:
         self.parts[part] = self.parts.get(part, 0.0) + (time.process_time() - begin) * factor
 
 
-def ours(paths: list[Path], backbone: Path) -> dict[str, float]:
+def ours(paths: list[Path], backbone: Path, options) -> dict[str, float]:
     watch = Stopwatch()
     network = Network(backbone, magnetic_tile.STAGES, SIZE)
     geometry, parts = GeometryOptions(resize=256, mode="square"), []
     for start in range(0, len(paths), BATCH):
         begin = time.process_time()
-        images = [
-            apply_to_image(Image.open(p).convert("RGB"), geometry) for p in paths[start : start + BATCH]
-        ]
-        batch = np.stack(images)
-        batch = batch if batch.shape[1] == 3 else batch.transpose(0, 3, 1, 2)
+        batch = magnetic_tile.opened(paths[start : start + BATCH], geometry)
         watch.add("decode", begin)
         begin = time.process_time()
         parts.append({stage: maps.numpy() for stage, maps in network(batch).items()})
         watch.add("features", begin)
     features = {stage: np.concatenate([part[stage] for part in parts]) for stage in magnetic_tile.STAGES}
-    train = {stage: maps[: arguments.train] for stage, maps in features.items()}
-    test = {stage: maps[arguments.train :] for stage, maps in features.items()}
-    options = {name: DETECTORS[name].profiles["anomalib"] for name in ("padim", "patchcore")}
+    train = {stage: maps[: options.train] for stage, maps in features.items()}
+    test = {stage: maps[options.train :] for stage, maps in features.items()}
+    padim, patchcore = (DETECTORS[name].profiles["anomalib"] for name in ("padim", "patchcore"))
     begin = time.process_time()
-    PaDiM(PaDiMOptions(**{**options["padim"], "dim": DIM})).fit(train).score(test, SIZE)
+    PaDiM(PaDiMOptions(**{**padim, "dim": DIM})).fit(train).score(test, SIZE)
     watch.add("PaDiM", begin)
     begin = time.process_time()
-    PatchCore(PatchCoreOptions(**options["patchcore"])).fit(train).score(test, SIZE)
+    PatchCore(PatchCoreOptions(**patchcore)).fit(train).score(test, SIZE)
     watch.add("PatchCore", begin)
     return watch.parts
 
 
-def anomalib(paths: list[Path], backbone: Path) -> dict[str, float]:
+def anomalib(paths: list[Path], backbone: Path, options) -> dict[str, float]:
     from anomalib.models.components import KCenterGreedy, MultiVariateGaussian
     from anomalib.models.image.padim.torch_model import PadimModel
     from anomalib.models.image.patchcore.torch_model import PatchcoreModel
@@ -124,13 +101,13 @@ def anomalib(paths: list[Path], backbone: Path) -> dict[str, float]:
             model_of(PadimModel, layers, n_features=DIM) if padim else model_of(PatchcoreModel, layers[1:])
         )
         model.feature_extractor.eval()
-        for batch in batches(paths[: arguments.train]):
+        for batch in batches(paths[: options.train]):
             begin = time.process_time()
             model(batch)
             watch.add("features", begin)
         if padim:
             embeddings = torch.vstack(model.memory_bank)
-            part = embeddings[:, :, :1, : arguments.slab].contiguous()
+            part = embeddings[:, :, :1, : options.slab].contiguous()
             gaussian, positions = MultiVariateGaussian(), embeddings[0, 0].numel()
             begin = time.process_time()
             gaussian.fit(part)
@@ -148,14 +125,14 @@ def anomalib(paths: list[Path], backbone: Path) -> dict[str, float]:
             index = torch.tensor(0)
             sampler.update_distances(index)
             begin = time.process_time()
-            for _ in range(arguments.iterations):
+            for _ in range(options.iterations):
                 sampler.update_distances(index)
                 index = sampler.get_new_idx()
-            watch.add(name, begin, sampler.coreset_size / arguments.iterations)
+            watch.add(name, begin, sampler.coreset_size / options.iterations)
             # The score's time depends on the bank's size, not on which patches it holds.
             model.memory_bank = embeddings[:: len(embeddings) // sampler.coreset_size][: sampler.coreset_size]
         model.eval()
-        for batch in batches(paths[arguments.train :]):
+        for batch in batches(paths[options.train :]):
             begin = time.process_time()
             with torch.no_grad():
                 model.feature_extractor(batch)
@@ -173,40 +150,34 @@ def without(parts: dict[str, list[float]]) -> list[float]:
     return [whole - patchcore for whole, patchcore in zip(parts["all"], parts["PatchCore"], strict=True)]
 
 
-def main() -> None:
+def measure(options) -> str:
     if magnetic_tile.root() is None:
-        sys.exit("set SPD_DATA to a folder that holds magnetic_tile")
-    paths = magnetic_tile.normal_images(arguments.train + arguments.test)
+        raise SystemExit("set SPD_DATA to a folder that holds magnetic_tile")
+    paths = magnetic_tile.normal_images(options.train + options.test)
+    entrants = {"ours": ours} | ({"anomalib": anomalib} if installed("anomalib") else {})
+    seconds = {name: defaultdict(list) for name in entrants}
     with tempfile.TemporaryDirectory() as folder:
         backbone = magnetic_tile.lite0(Path(folder))
-        own, peer = {}, {}
-        for _ in range(arguments.repeats):
-            for run, found in ((ours, own), (anomalib, peer)):
-                parts = run(paths, backbone)
-                for part, seconds in {**parts, "all": sum(parts.values())}.items():
-                    found.setdefault(part, []).append(seconds)
-                print(run.__name__, parts, file=sys.stderr, flush=True)
-    table = [
-        f"### One object end to end, {arguments.threads} thread{'s' * (arguments.threads > 1)}",
-        "",
-        f"`python benchmarks/detectors_end_to_end.py --threads {arguments.threads} --write`; "
-        f"{arguments.train} training and {arguments.test} test images, both detectors; CPU time; "
-        f"{arguments.repeats} repeats in turns: median (least-greatest); anomalib's greedy loop scaled from "
-        f"{arguments.iterations} steps, its Gaussians from {arguments.slab} positions. {machine()}.",
-        "",
-        "| part | anomalib / ours | ours, s |",
-        "|---|---|---|",
-        *(
-            f"| {part} | {ratio(peer[part], own[part])} | {statistics.median(own[part]):.1f} |"
-            for part in own
-        ),
-        "",
-        f"Without PatchCore: {ratio(without(peer), without(own))}.",
+        for _ in range(options.repeats):
+            for name, run in entrants.items():
+                parts = run(paths, backbone, options)
+                whole = sum(parts.values())
+                parts |= {"all": whole, "all but PatchCore": whole - parts["PatchCore"]}
+                for part, spent in parts.items():
+                    seconds[name][part].append(spent)
+    own, peer = seconds["ours"], seconds.get("anomalib")
+    rows = [
+        (part, ratio(peer[part], own[part]) if peer else "", f"{statistics.median(own[part]):.1f}")
+        for part in own
     ]
-    print("\n".join(table))
-    if arguments.write:
-        write_section(f"detectors-end-to-end-{arguments.threads}", "\n".join(table))
+    return f"""{options.train} training and {options.test} test images, both detectors; CPU time;
+{options.repeats} repeats in turns: median (least-greatest); anomalib's greedy loop scaled
+from {options.iterations} steps, its Gaussians from {options.slab} positions.
+
+{table("part | anomalib / ours | ours, s", rows)}"""
 
 
 if __name__ == "__main__":
-    main()
+    sizes = {"train": (200, 8), "test": (40, 2), "iterations": (20, 2), "slab": (64, 4), "repeats": (3, 1)}
+    title = "### One object end to end"
+    benchmark(measure, "detectors-end-to-end", title, sizes, by_threads=True)

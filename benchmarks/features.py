@@ -91,8 +91,9 @@ CPU time with one thread, wall time with more.
 {table(header, rows(options))}
 
 Ours is cut after the last stage needed, folded, channels last, and takes images in blocks of 4 to 16,
-each on one thread: the peers take all at once, on all threads. Deviation: largest difference to the whole
-network, relative to the largest feature; for bf16 the norm of the difference relative to the features' norm."""
+each on one thread: the peers take all at once, on all threads. Deviation: largest difference to
+the whole network, relative to the largest feature; for bf16 the norm of the difference relative to
+the features' norm."""
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def benchmark(
     options: Mapping[str, tuple[Any, Any]] | None = None,
     page: str = "performance.md",
     by_threads: bool = False,
+    threads: int = 1,
 ) -> None:
     """The command line of a benchmark: measures, prints the section and, with --write, puts it into `page`.
 
@@ -47,7 +48,7 @@ def benchmark(
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, which only show that it works")
     parser.add_argument("--write", action="store_true", help=f"replace the section of docs/{page}")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=threads)
     for name, (full, quick) in (options or {}).items():
         kind: dict[str, Any] = {"type": type(full), "help": f"{full}; quick: {quick}"}
         if isinstance(full, bool):
@@ -60,7 +61,7 @@ def benchmark(
         parser.error("--quick measures nothing worth writing")
     _use_threads(arguments.threads)
     command = f"python benchmarks/{script}"
-    command += f" --threads {arguments.threads}" if by_threads or arguments.threads > 1 else ""
+    command += f" --threads {arguments.threads}" if by_threads or arguments.threads != threads else ""
     for name, (full, quick) in (options or {}).items():
         given = getattr(arguments, name)
         if given is None:

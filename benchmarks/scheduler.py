@@ -40,11 +40,12 @@ def dry_run(preset: str) -> tuple[float, float, float, int]:
 def measure(options) -> str:
     runs = [dry_run(options.preset) for _ in range(options.repeats)]
     cpu, wall, peak, jobs = zip(*runs, strict=True)
-    return f"""Dry run of preset {options.preset} from nothing, {jobs[0]:,} jobs: {statistics.median(cpu):.1f} s
-of CPU time (median of {len(runs)}; {min(cpu):.1f} - {max(cpu):.1f}), {max(peak):.0f} MiB at its peak (least wall
+    median = statistics.median(cpu)
+    return f"""Dry run of preset {options.preset} from nothing, {jobs[0]:,} jobs: {median:.1f} s of CPU
+time (median of {len(runs)}; {min(cpu):.1f} - {max(cpu):.1f}), {max(peak):.0f} MiB at its peak (least wall
 time {min(wall):.0f} s). The bounds are 20 s and 2 GiB. Snakemake {version("snakemake")}."""
 
 
 if __name__ == "__main__":
     sizes = {"preset": ("paper", "tiny"), "repeats": (3, 1)}
-    benchmark(measure, "dry-run", "### Snakemake's own cost: the dry run", sizes)
+    benchmark(measure, "dry-run", "### Snakemake's own cost", sizes)
