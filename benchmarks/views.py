@@ -12,22 +12,16 @@ import torchvision.transforms as T
 import torchvision.transforms.functional as TF
 from harness import benchmark, installed, table, take_turns
 from PIL import Image, ImageDraw, ImageFilter
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from spd.methods.options import SimSiamRecipe, SPDOptions
 from spd.views import views
 from spd.views.options import WEAK, LocalOptions, ViewOptions, ViewsOptions
 from spd.views.sheet import generated_images
-from workflow_scripts.planning.counting import Traffic, training_flops
 
 MEAN, STD = ViewsOptions().mean, ViewsOptions().std
 BATCH = 32
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 BARE = {"jitter": {"p": 0.0}, "grayscale": 0.0, "blur": {"p": 0.0}}
-GPUS = {"H100": (67, 989, 3.35), "A100": (19.5, 312, 2.04)}
-"""float32 and bfloat16 TFLOP/s and memory TB/s of the data sheets (SXM, 80 GB)."""
-LAUNCH_US, UTILISATION = 5, 0.4
 Sample = Callable[[], None]
 
 
@@ -263,59 +257,6 @@ def pil_twin(image: torch.Tensor, index: int, draws: dict, options: ViewOptions)
     return TF.pil_to_tensor(picture).float()
 
 
-def canvas(size: int) -> str:
-    """A table of what cropping from a squashed canvas, instead of from the image itself, does to a view."""
-    tall = generated_images(BATCH, 500)[:, :, :375]  # as large as ImageNet's are on average
-    sizes = np.tile([375, 500], (BATCH, 1))
-    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in tall]
-    crops = {
-        "scale 0.2 to 1, bilinear": {"scale": (0.2, 1.0)},
-        "scale 0.08 to 1, bicubic": {"scale": (0.08, 1.0), "interpolation": "bicubic"},
-    }
-    rows = []
-    for side in (256, 320, 400):
-        squashed = np.stack([np.asarray(p.resize((side, side), Image.Resampling.BILINEAR)) for p in pictures])
-        squashed = torch.from_numpy(squashed).permute(0, 3, 1, 2).contiguous()
-        for name, values in crops.items():
-            options = ViewsOptions.model_validate({"strong": {**BARE, "size": size, **values}, **PLAIN})
-            draws = views.draw(options, seed=0, step=0, batch=BATCH, names=("q",))
-            direct = views.apply(tall, None, draws, options)["q"] * 255
-            ours_ = views.apply(squashed, sizes, draws, options)["q"] * 255
-            off = (ours_ - direct).numpy()
-            kept = (ours_.diff(dim=-1).abs().mean() / direct.diff(dim=-1).abs().mean()).item()
-            cells = f"{np.abs(off).mean():.2f}", f"{np.percentile(np.abs(off), 99):.1f}", f"{off.mean():+.3f}"
-            rows.append((f"{side} x {side}", name, *cells, f"{kept:.0%}"))
-    return table("canvas | crop | mean | 99 % | mean, signed | detail kept", rows)
-
-
-def arithmetic(size: int, canvas: int) -> str:
-    """Tables of what the batched path does, counted, and of the times that follow for a GPU."""
-    options = ViewsOptions(strong=ViewOptions(size=size), weak=WEAK.model_copy(update={"size": size}))
-    images, rows = generated_images(BATCH, canvas), []
-    for names in (options.names(), options.names(spd=True)):
-        sample = ours_batched(options, images, names)
-        with FlopCounterMode(display=False) as products, Traffic() as traffic:
-            sample()
-        gigaflops, megabytes = products.get_total_flops() / BATCH / 1e9, traffic.bytes / BATCH / 1e6
-        rows.append((f"{len(names)} views", f"{gigaflops:.2f}", f"{megabytes:.0f}", traffic.operations))
-    counted = f"{size} px from {canvas} px, batch {BATCH} | GFLOP an image | MB an image | operations a batch"
-    network, by_gpu = training_flops("resnet50", SimSiamRecipe(), SPDOptions()) / 1e9, []
-    for name, (float32, bfloat16, bandwidth) in GPUS.items():
-        times = gigaflops / float32, megabytes / bandwidth / 1e3, traffic.operations * LAUNCH_US / 256 / 1e3
-        most, training = 1e3 / max(times), network / bfloat16 / UTILISATION
-        cells = *(f"{each:.3f}" for each in times), f"{most:.0f}", f"{training:.2f}"
-        by_gpu.append((f"{name}: {float32:g} and {bfloat16:g}, {bandwidth:g}", *cells))
-    columns = "products, ms | traffic, ms | launches, ms | at most, images/s | network, ms"
-    return f"""{table(counted, rows)}
-
-What follows for the 4 views of an image on a GPU: no measurement, but arithmetic. Launches at an assumed
-{LAUNCH_US} us each, spread over a batch of 256, overlap with the work. The network is SimSiam with SPD on
-ResNet-50, {network:.0f} GFLOP an image forward and backward, at an assumed {UTILISATION:.0%} of the
-bfloat16 peak.
-
-{table(f"GPU: float32 and bfloat16 TFLOP/s, TB/s | {columns}", by_gpu)}"""
-
-
 def measure(options) -> str:
     torch.manual_seed(0)
     np.random.seed(0)
@@ -331,12 +272,6 @@ def measure(options) -> str:
         "Differences from PIL for the same parameters, in grey levels. PIL rounds or truncates to 8 bits "
         "after each operation (and clips between the two passes of a bicubic resize); we never do.",
         fidelity(size, side),
-        "Views are cropped from a canvas to which each image was squashed once (`corpus.size`; preset "
-        "paper: 256), not from the image itself. What that changes, for generated images of 500 x 375 with "
-        "grain and hard edges, in grey levels; detail is the mean difference of neighbouring pixels:",
-        canvas(size),
-        "What the batched operations, the GPU's path, do: counted on the CPU while they run.",
-        arithmetic(size, side),
     ]
     return "\n\n".join(parts)
 
