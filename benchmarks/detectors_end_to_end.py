@@ -12,7 +12,8 @@ from `--iterations` steps; its PaDiM fit is scaled from `--slab` of the 4096 pos
 import statistics
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from contextlib import contextmanager
 from pathlib import Path
 
 import magnetic_tile
@@ -32,14 +33,16 @@ from spd.features.extraction import Network
 SIZE, DIM, BATCH = (256, 256), 100, 16
 
 
-class Stopwatch:
-    """CPU seconds per part, with a factor for what is scaled up."""
+class Stopwatch(Counter):
+    """CPU seconds per part."""
 
-    def __init__(self):
-        self.parts: dict[str, float] = {}
-
-    def add(self, part: str, begin: float, factor: float = 1.0) -> None:
-        self.parts[part] = self.parts.get(part, 0.0) + (time.process_time() - begin) * factor
+    @contextmanager
+    def part(self, *names: str, factor: float = 1.0):
+        """Adds the time of the block to a part, times a factor for what is scaled up or taken off."""
+        begin = time.process_time()
+        yield
+        for name, sign in zip(names, (1, -1), strict=False):
+            self[name] += sign * factor * (time.process_time() - begin)
 
 
 def ours(paths: list[Path], backbone: Path, options) -> dict[str, float]:
@@ -47,23 +50,19 @@ def ours(paths: list[Path], backbone: Path, options) -> dict[str, float]:
     network = Network(backbone, magnetic_tile.STAGES, SIZE)
     geometry, parts = GeometryOptions(resize=256, mode="square"), []
     for start in range(0, len(paths), BATCH):
-        begin = time.process_time()
-        batch = magnetic_tile.opened(paths[start : start + BATCH], geometry)
-        watch.add("decode", begin)
-        begin = time.process_time()
-        parts.append({stage: maps.numpy() for stage, maps in network(batch).items()})
-        watch.add("features", begin)
+        with watch.part("decode"):
+            batch = magnetic_tile.opened(paths[start : start + BATCH], geometry)
+        with watch.part("features"):
+            parts.append({stage: maps.numpy() for stage, maps in network(batch).items()})
     features = {stage: np.concatenate([part[stage] for part in parts]) for stage in magnetic_tile.STAGES}
     train = {stage: maps[: options.train] for stage, maps in features.items()}
     test = {stage: maps[options.train :] for stage, maps in features.items()}
     padim, patchcore = (DETECTORS[name].profiles["anomalib"] for name in ("padim", "patchcore"))
-    begin = time.process_time()
-    PaDiM(PaDiMOptions(**{**padim, "dim": DIM})).fit(train).score(test, SIZE)
-    watch.add("PaDiM", begin)
-    begin = time.process_time()
-    PatchCore(PatchCoreOptions(**patchcore)).fit(train).score(test, SIZE)
-    watch.add("PatchCore", begin)
-    return watch.parts
+    with watch.part("PaDiM"):
+        PaDiM(PaDiMOptions(**{**padim, "dim": DIM})).fit(train).score(test, SIZE)
+    with watch.part("PatchCore"):
+        PatchCore(PatchCoreOptions(**patchcore)).fit(train).score(test, SIZE)
+    return watch
 
 
 def anomalib(paths: list[Path], backbone: Path, options) -> dict[str, float]:
@@ -80,12 +79,9 @@ def anomalib(paths: list[Path], backbone: Path, options) -> dict[str, float]:
 
     def batches(some):
         for start in range(0, len(some), BATCH):
-            begin = time.process_time()
-            images = [
-                normalise(resize(to_dtype(to_image(Image.open(p).convert("RGB")), torch.float32, scale=True)))
-                for p in some[start : start + BATCH]
-            ]
-            watch.add("decode", begin)
+            with watch.part("decode"):
+                opened = [to_image(Image.open(path).convert("RGB")) for path in some[start : start + BATCH]]
+                images = [normalise(resize(to_dtype(image, torch.float32, scale=True))) for image in opened]
             yield torch.stack(images)
 
     def model_of(kind, stages, **kwargs):
@@ -102,52 +98,39 @@ def anomalib(paths: list[Path], backbone: Path, options) -> dict[str, float]:
         )
         model.feature_extractor.eval()
         for batch in batches(paths[: options.train]):
-            begin = time.process_time()
-            model(batch)
-            watch.add("features", begin)
+            with watch.part("features"):
+                model(batch)
         if padim:
             embeddings = torch.vstack(model.memory_bank)
             part = embeddings[:, :, :1, : options.slab].contiguous()
             gaussian, positions = MultiVariateGaussian(), embeddings[0, 0].numel()
-            begin = time.process_time()
-            gaussian.fit(part)
-            watch.add(name, begin, positions / part[0, 0].numel())
+            with watch.part(name, factor=positions / part[0, 0].numel()):
+                gaussian.fit(part)
             repeats = -(-positions // part[0, 0].numel())
             model.gaussian.mean = embeddings.mean(0).flatten(1)
             model.gaussian.inv_covariance = gaussian.inv_covariance.repeat(repeats, 1, 1)[:positions]
         else:
             embeddings = torch.vstack(model.embedding_store)
             sampler = KCenterGreedy(embedding=embeddings, sampling_ratio=0.1)
-            begin = time.process_time()
-            sampler.model.fit(embeddings)
-            sampler.features = sampler.model.transform(embeddings)
-            watch.add(name, begin)
+            with watch.part(name):
+                sampler.model.fit(embeddings)
+                sampler.features = sampler.model.transform(embeddings)
             index = torch.tensor(0)
             sampler.update_distances(index)
-            begin = time.process_time()
-            for _ in range(options.iterations):
-                sampler.update_distances(index)
-                index = sampler.get_new_idx()
-            watch.add(name, begin, sampler.coreset_size / options.iterations)
+            with watch.part(name, factor=sampler.coreset_size / options.iterations):
+                for _ in range(options.iterations):
+                    sampler.update_distances(index)
+                    index = sampler.get_new_idx()
             # The score's time depends on the bank's size, not on which patches it holds.
             model.memory_bank = embeddings[:: len(embeddings) // sampler.coreset_size][: sampler.coreset_size]
         model.eval()
         for batch in batches(paths[options.train :]):
-            begin = time.process_time()
-            with torch.no_grad():
+            # the whole model's pass below repeats the features, whose time is taken off
+            with watch.part("features", name), torch.no_grad():
                 model.feature_extractor(batch)
-            features = time.process_time() - begin
-            watch.parts["features"] += features
-            begin = time.process_time()
-            model(batch)
-            watch.add(name, begin)
-            watch.parts[name] -= features  # the forward pass above repeats the features
-    return watch.parts
-
-
-def without(parts: dict[str, list[float]]) -> list[float]:
-    """Everything but PatchCore, per repeat."""
-    return [whole - patchcore for whole, patchcore in zip(parts["all"], parts["PatchCore"], strict=True)]
+            with watch.part(name):
+                model(batch)
+    return watch
 
 
 def measure(options) -> str:
@@ -162,8 +145,8 @@ def measure(options) -> str:
             for name, run in entrants.items():
                 parts = run(paths, backbone, options)
                 whole = sum(parts.values())
-                parts |= {"all": whole, "all but PatchCore": whole - parts["PatchCore"]}
-                for part, spent in parts.items():
+                sums = {"all": whole, "all but PatchCore": whole - parts["PatchCore"]}
+                for part, spent in {**parts, **sums}.items():
                     seconds[name][part].append(spent)
     own, peer = seconds["ours"], seconds.get("anomalib")
     rows = [
