@@ -84,7 +84,7 @@ docs: $(VENV)/.docs ## Build the documentation into build/docs; a warning is an 
 unlock: $(VENV)/.demo ## Free a results folder that a killed run left locked (only when nothing runs there)
 	$(BIN)/snakemake --unlock --config preset=$(PRESET)
 
-lock: ## Resolve the lock files anew (in a virtual environment of its own)
+lock: ## Resolve the lock files again (in a virtual environment of its own)
 	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q --upgrade pip
 	build/lock/bin/python requirements/lock.py
 

@@ -1,10 +1,10 @@
-"""The reference: a page of every key of config.yaml, from its schema; one a package, from docstrings.
+"""The reference: a page of every key of config.yaml, from its schema; one for each package, from docstrings.
 
     python docs/reference.py           writes docs/config.md
     python docs/reference.py --check   fails where docs/config.md is not what the schema says
 
-As a hook of mkdocs (`hooks:` in mkdocs.yml) it adds the README as the first page and the packages' pages;
-both exist only in the built site.
+As a hook of mkdocs (`hooks:` in mkdocs.yml) it adds the README as the first page, CONTRIBUTING.md and the
+packages' pages; they exist only in the built site.
 """
 
 import re
@@ -15,6 +15,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "config.md"
 SOURCES = HERE.parent / "spd"
+OUTSIDE = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md"}
 
 HEAD = """# Keys of config.yaml
 
@@ -114,17 +115,19 @@ def packages() -> dict[str, list[str]]:
 
 
 def front_page(readme: str) -> str:
-    """The README with its links into docs/ turned to the site's; other relative links become plain text."""
+    """The README (or CONTRIBUTING.md) with its links into docs/ turned to the site's; other relative links
+    become plain text."""
     text = re.sub(r"(?<!!)\[([^\]]+)\]\((?!https?:|#|docs/[\w./-]+\.md)[^)]*\)", r"\1", readme)
     return re.sub(r"\]\(docs/", "](", text)
 
 
 def on_files(files, config):
-    """Hook of mkdocs: the front page and one generated page a package."""
+    """Hook of mkdocs: the pages that lie outside of docs/, and one generated page for each package."""
     from mkdocs.structure.files import File
 
-    readme = (HERE.parent / "README.md").read_text()
-    files.append(File.generated(config, "index.md", content=front_page(readme)))
+    for page, source in OUTSIDE.items():
+        content = front_page((HERE.parent / source).read_text())
+        files.append(File.generated(config, page, content=content))
     for package, modules in packages().items():
         text = f"# {package}\n\n" + "\n\n".join(f"::: {module}" for module in modules) + "\n"
         files.append(File.generated(config, f"reference/{package}.md", content=text))

@@ -7,7 +7,7 @@ localrules:
 
 
 rule absent:
-    """Stands for a file or folder of yours that is not there: a dry run shows it, any other run stops."""
+    """A file or folder of yours that is not there: a dry run shows it, any other run stops."""
     output:
         "{file}",
     wildcard_constraints:
@@ -20,7 +20,7 @@ rule demo_archive:
     """Generated archives in the layouts of VisA, MVTec-AD and class-folder ImageNet."""
     output:
         archive="data/demo/{folder}/{archive}",
-        # Presets share archives, so their records lie beside them.
+        # Presets share archives, so their records lie next to them.
         record="data/demo/{folder}/{archive}.json",
     log:
         results("logs/demo_archive/{folder}-{archive}.log"),
@@ -62,7 +62,7 @@ rule unpack:
     input:
         lambda wc: external.ready(archive_at(wc)),
     output:
-        # The record, beside the folder: Snakemake deletes outputs before it runs a rule again, and the
+        # The record, next to the folder: Snakemake deletes outputs before it runs a rule again, and the
         # folder's own inventory tells `unpack` that the folder is ours to replace.
         "{folder}.json",
     log:
@@ -100,7 +100,7 @@ rule examine:
 
 
 rule manifest:
-    """One CSV a setup: from here on nothing asks which data set it is."""
+    """One CSV for each setup: from here on nothing asks which data set it is."""
     input:
         inventory=inventory,
         examined=results(EXAMINED),

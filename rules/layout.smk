@@ -1,4 +1,4 @@
-"""Where everything lies: patterns that the rules fill in. What there is, `design` says (spd.config.design)."""
+"""Where everything lies: patterns that the rules fill in. `design` (spd.config.design) says what there is."""
 
 import re
 

@@ -41,7 +41,7 @@ rule linear_classifier:
 
 
 rule linear_protocol:
-    """Every backbone of the tables beside what its publication reports."""
+    """Every backbone of the tables, and what its publication reports."""
     input:
         results=[results(backbone.linear) for backbone in design.evaluated],
     output:

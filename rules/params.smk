@@ -1,4 +1,4 @@
-"""What the rules are told besides paths: functions of their wildcards, and values that several share."""
+"""What the rules get besides paths: functions of their wildcards, and values that several share."""
 
 import functools
 from dataclasses import asdict
@@ -153,7 +153,7 @@ def table_options(table):
 
 
 def table_inputs(name):
-    """What a table is made of; problems that the config lets through stand under it."""
+    """What a table is made of; problems that the config lets through are named under it."""
     table = experiment.tables[name]
     manifests = [MANIFEST_RECORD.format(dataset=dataset, setup=table.setup) for dataset in table.datasets]
     cells = [cell.path for cell in design.cells(name)]
@@ -184,7 +184,7 @@ def linear_of(rows):
 
 NOTICES = [notice for name in design.datasets if (notice := experiment.datasets[name].notice)]
 
-# Files beside the code, by their content: as inputs, a project that was moved would make its tables anew.
+# Files that are no code, by their content: were they inputs, a project that was moved would make its tables again.
 STATED = files_sha256(  # published counts, where a data set of the overview must meet them
     (HERE / "spd/facts").glob("*_counts.csv")
     if any(experiment.datasets[name].facts for name in experiment.dataset_overview.datasets)
@@ -194,5 +194,5 @@ TEMPLATES = files_sha256(path for path in (HERE / "spd/report/templates").iterdi
 
 
 def store():
-    """The local store, which is brought up to date rather than made anew; none where a server is used."""
+    """The local store, which is brought up to date rather than made again; none where a server is used."""
     return [] if "MLFLOW_TRACKING_URI" in os.environ else update(results("mlflow/mlflow.db"))

@@ -2,7 +2,7 @@
 
 
 rule plan:
-    """Jobs a stage, GPU-hours, wall time for G GPUs, peak disk and price, before anything runs."""
+    """Jobs of each stage, GPU-hours, wall time for G GPUs, peak disk and price, before anything runs."""
     log:
         results("logs/plan.log"),
     localrule: True

@@ -1,4 +1,4 @@
-"""Class folders -> a backbone a (pre-training, seed); or a backbone from elsewhere."""
+"""Class folders -> one backbone for each pre-training and seed; or a backbone from elsewhere."""
 
 
 localrules:
@@ -31,8 +31,8 @@ rule pretrain:
     """Train a backbone, in a folder named by what makes it.
 
     Only the record is declared: Snakemake deletes outputs before it runs a rule again, whatever the reason, and
-    after a failed job. Weights, history and checkpoint lie beside it. Inputs are ancient: the folder's name says
-    which corpus and which initial weights they are, and the same ones made anew train nothing.
+    after a failed job. Weights, history and checkpoint lie next to it. Inputs are ancient: the folder's name says
+    which corpus and which initial weights they are, and the same ones made again train nothing.
     """
     input:
         corpus=ancient(rules.corpus.output.corpus),

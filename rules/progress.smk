@@ -1,4 +1,4 @@
-"""One line a finished step, with a bar and the time left, in place of Snakemake's three."""
+"""One line for each finished step, with a bar and the time left, in place of Snakemake's three."""
 
 from workflow_scripts.common.progress_log import show_progress
 

@@ -6,7 +6,7 @@ localrules:
 
 
 rule dataset_overview:
-    """What was found in each data set beside what the publications state."""
+    """What was found in each data set, and what the publications state."""
     input:
         manifests=[
             results(MANIFEST.format(dataset=name, setup=setup))

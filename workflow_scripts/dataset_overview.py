@@ -1,4 +1,4 @@
-"""Prints what was found in each data set beside what the publications state."""
+"""Prints what was found in each data set, and what the publications state."""
 
 from pathlib import Path
 

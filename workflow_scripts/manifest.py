@@ -28,7 +28,7 @@ with running(snakemake) as job:
     if report.counts():
         manifest.meta["findings"] = report.counts()
     for finding in report.warnings:
-        if finding.kind == TOO_FEW:  # a table lacks it, which no one shall learn from the table
+        if finding.kind == TOO_FEW:  # a table will lack it: said now, not in the table alone
             job.say(str(finding))
     Path(snakemake.output.checks).write_text(report.text() + "\n", encoding="utf-8")
     write(manifest, snakemake.output.csv)

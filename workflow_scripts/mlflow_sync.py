@@ -20,7 +20,7 @@ with running(snakemake) as job:
 
     folder = Path(snakemake.output.synced).parent
     folder.mkdir(parents=True, exist_ok=True)
-    # What the tables were made with, beside the store and in the tables' runs.
+    # What the tables were made with, next to the store and in the tables' runs.
     config, environment = folder / "config.yaml", folder / "environment.txt"
     experiment = load(Path(snakemake.scriptdir).parent / "config.yaml", overrides=snakemake.config)
     config.write_text(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False), encoding="utf-8")

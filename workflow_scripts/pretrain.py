@@ -43,9 +43,7 @@ with running(snakemake) as job, queued_again_when_preempted():
             provenance={**job.provenance, "sources": packed_sources(snakemake.input.corpus)},
         )
 
-    started = Path(
-        f"{checkpoint}.json"
-    )  # what `python -m workflow_scripts.common.kept` says of a half-trained one
+    started = Path(f"{checkpoint}.json")  # what `make kept` says of a half-trained one
     if backbone.exists() and history.exists():
         job.say(f"{backbone} is trained already; delete it and {record.name} beside it to train it again")
     else:

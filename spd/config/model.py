@@ -182,7 +182,7 @@ class ArchitectureOptions(Options):
 
 
 class OverviewOptions(Options):
-    """The target dataset_overview: what was found beside what the publications state."""
+    """The target dataset_overview: what was found, and what the publications state."""
 
     title: str
     """The heading."""
@@ -297,7 +297,7 @@ class Config(Options):
     def _detectors_fit_their_setups(self) -> "Config":
         for key, table in self.tables.items():
             if not self.detectors.get(table.detector):
-                continue  # none, or a name that config_references finds unknown
+                continue  # none, or a name that spd.config.references finds unknown
             entry = self.detector(table.detector)
             if (entry.setup == "1cls") != (table.setup == "1cls"):
                 raise ValueError(

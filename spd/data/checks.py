@@ -23,7 +23,7 @@ FEW_BITS = 14  # of 16; what uses no more leaves a quarter of the grey levels (o
 NORMAL = {"good", "ok", "okay", "normal", "pass", "passed", "nodefect", "defectfree", "healthy"}
 """What people call the folder of normal images: letters alone, in lower case."""
 FATAL = ("missing", "unreadable", "mask size")
-"""Problems that stop the next stage anyhow, so that nobody may accept them."""
+"""Problems that stop the next stage in any case, so `accept` does not let them through."""
 
 
 ALPHA = "; its transparency shows something, and is ignored: draw the mask in grey"

@@ -53,7 +53,7 @@ class ArchiveOptions(Options):
 
     unpack_to: str | None = Field(None, min_length=1)
     """Folder for what is unpacked, which gets a folder of the data set's key in it; environment variables are
-    expanded; null: `unpacked/` beside the archive. For an archive on a share that cannot be written to."""
+    expanded; null: `unpacked/` next to the archive. For an archive on a share that cannot be written to."""
 
     limits: UnpackLimits = UnpackLimits()
     """Bounds on what it may unpack to."""

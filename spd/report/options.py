@@ -15,14 +15,14 @@ PublishedFile = Literal[
 
 
 class TableOptions(Options):
-    """One table: which results it holds, in which order, and what stands beside them."""
+    """One table: which results it holds, in which order, and what is shown next to them."""
 
     title: str = Field(min_length=1)
     """The heading."""
     caption: str = ""
     """One or two sentences below the heading."""
     label_columns: list[Literal["backbone", "labels"]] = Field(default=["backbone", "labels"])
-    """What stands beside a pre-training's name: its backbone, and whether it used ImageNet labels."""
+    """What is shown next to a pre-training's name: its backbone, and whether it used ImageNet labels."""
     datasets: list[str] = Field(min_length=1)
     """Data sets, left to right: names under `datasets` in config.yaml; from Python, the names shown."""
     setup: Setup = "1cls"
@@ -32,7 +32,7 @@ class TableOptions(Options):
     classification comes from the fine-tuned classifier, segmentation from the U-Net, and the two share a
     row; or a 2-class detector of your own."""
     profiles: list[str] = Field(default=["paper"])
-    """Profiles of the detectors, one block of rows each. Published values stand beside `paper` only."""
+    """Profiles of the detectors, one block of rows each. Published values are shown next to `paper` only."""
     rows: list[str] = Field(min_length=1)
     """Names of pre-trainings, top to bottom."""
     metrics: list[Metric] = Field(default=["AU-PR", "AU-ROC"], min_length=1)

@@ -4,6 +4,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+import yaml
+
 from spd.config.model import json_schema
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +61,13 @@ def test_links_of_the_front_page_stay_inside_the_site():
     assert text == "[a](a.md) c ![p](images/p.png) [w](https://x.org)"
     for target in re.findall(r"\]\(([^)#]+)", reference.front_page((ROOT / "README.md").read_text())):
         assert target.startswith("http") or (ROOT / "docs" / target).exists(), target
+
+
+def test_each_page_stands_in_one_of_the_five_parts_of_the_navigation():
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    parts = {name: pages for part in nav for name, pages in part.items()}
+    assert list(parts) == ["Start", "How-to", "Python API", "Method and evidence", "Maintainers"]
+    assert parts["Python API"] and all(page.startswith("reference/") for page in parts["Python API"])
+    written = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    made = [*reference.OUTSIDE, *(f"reference/{package}.md" for package in reference.packages())]
+    assert sorted(page for pages in parts.values() for page in pages) == sorted([*written, *made])

@@ -3,7 +3,7 @@ file, and going back to an earlier one finds the earlier file. Imports no torch.
 
 What counts is what `Settings.identity` (spd.training.settings) compares, said before anything has run:
 architecture, recipe, SPD term, images, initial weights; and, where changed code is run again, the code. The
-seed stands in the file's name. What only says where or how safely a training runs does not count: device,
+seed is in the file's name. What only says where or how safely a training runs does not count: device,
 GPUs, threads, `checkpoint_minutes`; neither do names, labels, paths and `checks`. (ours)
 """
 

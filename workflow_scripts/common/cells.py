@@ -1,4 +1,4 @@
-"""What a detector's job says of its cells: where they stand in the experiment, and what they were made of."""
+"""What a detector's job says of its cells: where they belong in the experiment, what they were made of."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -54,7 +54,7 @@ def _options(submitted: Iterable[Any]) -> dict[str, list[str]]:
         }
         fixed = {"run_uuid": "spd", "slurm_logfile": os.devnull, "comment_str": "spd", "workdir": ""}
         call = get_submit_command(job, fixed | given) + set_gres_string(job)
-        options = call.partition("--comment spd ")[2]  # before it stands what names the job and its log
+        options = call.partition("--comment spd ")[2]  # what comes before names the job and its log
         rules = found.setdefault(options, [])
         rules += [name for name in _rules_of(job) if name not in rules]
     return found

@@ -13,7 +13,7 @@ class ExternalFiles:
     """Files and folders that the configuration names, `~` and variables in their paths expanded.
 
     A variable that is not set stops nothing here: `unset` has a line for each that a path in use needs.
-    Raises ValueError for an archive beside which nothing can be unpacked.
+    Raises ValueError for an archive next to which nothing can be unpacked.
     """
 
     def __init__(self, design: Design) -> None:

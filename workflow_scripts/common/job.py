@@ -150,7 +150,8 @@ def running(snakemake: Any) -> Iterator[Job]:
 
 
 def _note_slurm_job(log: Path) -> None:
-    """Slurm's id of this job beside its log, for MLflow: a record holds nothing that differs between runs."""
+    """Slurm's id of this job next to its log, for MLflow: a record holds nothing that differs between equal
+    runs."""
     if "SLURM_JOB_ID" in os.environ:
         log.with_suffix(".slurm").write_text(os.environ["SLURM_JOB_ID"] + "\n")
 

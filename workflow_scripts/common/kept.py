@@ -1,5 +1,6 @@
-"""Which backbones a preset keeps, what uses each, and how to let go of the others: `python -m
-workflow_scripts.common.kept`.
+"""Lists the trained backbones that a preset keeps and what uses each; deletes the others when asked.
+
+`make kept`, or `python -m workflow_scripts.common.kept --preset demo`.
 
 A changed recipe trains into a folder of its own, `backbones/<row>/<hash>/`
 (workflow_scripts.common.backbone_hash), and leaves the earlier ones, finished or half trained. Nothing
@@ -127,8 +128,8 @@ def remove_dangling_links(results: Path) -> None:
 
 
 def set_aside(results: Path, name: str, seed: int) -> str | None:
-    """Moves files that lie under a row's own name (an older version put them there) into a folder beside
-    them, before a link takes their place; a line that says so, None where there are none."""
+    """Moves files that lie under a row's own name (an older version put them there) into a folder next
+    to them, before a link takes their place; a line that says so, None where there are none."""
     row, record = results / "backbones" / name, results / f"records/backbones/{name}-seed{seed}.json"
     files = [path for path in sorted(row.glob(f"seed{seed}.*")) if path.is_file() and not path.is_symlink()]
     if not files:

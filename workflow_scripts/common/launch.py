@@ -77,7 +77,7 @@ def torchrun(script: str, nodes: int, ranks: int, job: str | None) -> list[str]:
 
 def _run_ranks(script: str, nodes: int, ranks: int) -> None:
     job = os.environ.get("SLURM_JOB_ID")
-    marker = Path(f"{script}.preempted")  # beside the script, where every node sees it
+    marker = Path(f"{script}.preempted")  # next to the script, where every node sees it
     command = torchrun(script, nodes, ranks, job)
     print(" ".join(command), file=sys.stderr)
     # The ranks are asked to stop by the same signal: wait for them to save.

@@ -1,6 +1,6 @@
 """Results of the linear protocol that are there: shown where there are any, and waited for by nothing.
 
-As inputs, a table would wait for GPU-hours, and a run would judge backbones anew.
+If they were inputs, a table would wait for GPU-hours, and a run would judge backbones again.
 """
 
 from collections.abc import Iterable

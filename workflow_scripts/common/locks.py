@@ -36,7 +36,7 @@ def name(owner: dict[str, Any]) -> str:
 def acquire(path: str | os.PathLike[str], *, wait: bool = False, **about: Any) -> IO[str] | None:
     """Takes the lock; it is held until the returned file is closed or the process ends.
 
-    wait: until it is free; about: JSON to keep beside pid, host and time. Children do not inherit it.
+    wait: until it is free; about: JSON to keep with pid, host and time. Children do not inherit it.
     Returns None on a file system that has no locks. Raises Held.
     """
     path = Path(path)

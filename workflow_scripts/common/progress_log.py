@@ -1,4 +1,4 @@
-"""One line a finished step, with a bar and the time left, in place of Snakemake's three."""
+"""One line for each finished step, with a bar and the time left, in place of Snakemake's three."""
 
 import logging
 import re
@@ -36,7 +36,7 @@ class Watch(logging.Filter):
         if said.startswith(STOPPING):
             self.stopping = True
             return True
-        # Of a scheduler's doings nobody wants a line for each job.
+        # A line for each job that the scheduler selects or starts would be noise.
         noise = event == LogEvent.JOB_STARTED or said == "Select jobs to execute..."
         return not (noise or SAID.search(said) or (self.stopping and record.levelno >= logging.ERROR))
 

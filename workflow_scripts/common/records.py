@@ -1,4 +1,4 @@
-"""Run records: what each stage says of itself, as JSON, before anybody's tracking server is asked.
+"""Run records: what each stage says of itself, as JSON, before any tracking server is asked.
 
 A record is written by a job without importing mlflow; `tracking` in this folder turns records into runs. A
 record holds nothing that changes between identical runs: no clock times, no host names. A detector's cells

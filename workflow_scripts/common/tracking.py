@@ -102,7 +102,7 @@ def sync(
 ) -> tuple[Counter[str], dict[str, str]]:
     """Brings an MLflow store up to date with run records; twice adds nothing.
 
-    records: files of records and cells (`records.read_runs`) in the order in which they shall appear.
+    records: files of records and cells (`records.read_runs`) in the order in which they are to appear.
     folder: of the lock and, without `tracking_uri` (a server's), of `mlflow.db` and artefacts. names: what
     the keys of data sets and pre-trainings are called in params. attachments: record, or the first cell of a
     run -> what else belongs to its run.

@@ -1,5 +1,6 @@
-"""Checks a results folder against what its jobs said they wrote: `python -m workflow_scripts.common.verify
-results/demo`.
+"""Checks a results folder against what its jobs said they wrote.
+
+`make verify`, or `python -m workflow_scripts.common.verify results/demo`.
 
 Each job leaves a list of the SHA-256 of its outputs and inputs (`write_hashes`); manifests, cells and records
 carry hashes of what they were made of. Whatever does not agree is named. This finds accidents and edits;
@@ -20,7 +21,7 @@ from workflow_scripts.common.provenance import PACKAGE
 LISTS = "hashes"
 LARGEST_INPUT = 64 << 20  # bytes; larger inputs are covered by the list of the job that made them
 VERIFIED = ".verified"
-"""Ending of the record that a download was checked, beside what was downloaded."""
+"""Ending of the record that a download was checked, next to what was downloaded."""
 UNLISTED = ("logs", "benchmarks", "mlflow", LISTS)
 """Folders of a results folder whose files hold clock times."""
 EARLIER = ("records/cells", "records/finetune", "records/linear")
@@ -38,7 +39,7 @@ class Altered(NamedTuple):
 
 
 def hash_list(log: str | os.PathLike[str]) -> Path:
-    """Where a job with this log keeps its hashes: `hashes/` beside `logs/`, under the same name."""
+    """Where a job with this log keeps its hashes: `hashes/` next to `logs/`, under the same name."""
     log = Path(log)
     parts = list(log.parts)
     parts[parts.index("logs")] = LISTS
@@ -51,7 +52,7 @@ def write_hashes(
     """Writes the SHA-256 of a job's outputs (folders file by file) and of its inputs up to LARGEST_INPUT.
 
     Inputs that are part of this package (the page's templates) are left out: their paths name the checkout,
-    and equal runs in two checkouts shall give equal lists.
+    and equal runs in two checkouts are to give equal lists.
     """
     data = [name for name in _files(inputs) if not Path(name).resolve().is_relative_to(PACKAGE)]
     small = [name for name in data if Path(name).stat().st_size <= LARGEST_INPUT]

@@ -56,7 +56,7 @@ def graph(snakefile: Path, config: Mapping[str, Any]) -> dict[int, Node]:
             raise WorkflowError(f"the jobs cannot be planned: {error}\n{said.getvalue()}") from None
         # Snakemake's API runs and prints graphs, and gives none: these are its own objects.
         dag = workflow._workflow.dag
-        # Rules that only collect files, or stand for those that a person must put there, run nothing.
+        # Rules that only collect files, or represent those that a person must put there, run nothing.
         jobs = [job for job in dag.jobs if not job.rule.norun]
         jobs.sort(key=lambda job: (job.rule.name, sorted(job.wildcards_dict.items())))
         numbers = {job: number for number, job in enumerate(jobs)}
