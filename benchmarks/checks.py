@@ -77,7 +77,8 @@ def rows(count: int):
 def measure(options) -> str:
     header = "images | kB each | CPU time to check all | check / only decoding"
     return f"""{WORKERS} threads, a mask for every fifth image. Last column: CPU time compared with decoding
-200 of the images to RGB with Pillow and nothing else. VisA has 10,821 images, MVTec-AD 5,354 of this size at most.
+200 of the images to RGB with Pillow and nothing else. VisA has 10,821 images, MVTec-AD 5,354 of this size
+at most.
 
 {table(header, rows(options.images))}"""
 
