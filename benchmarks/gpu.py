@@ -1,16 +1,12 @@
 """The paper's pre-trainings on one GPU: images/s, memory, where the time goes; and nearest neighbours there.
 
-    python benchmarks/gpu.py [--batch 128] [--write]
-
 Networks, views, heads, precision (bfloat16) and losses of preset paper; noise of 256 px as images, from a
 mapped file, as the packed corpus is. Batch and steps are other: one GPU holds no batch of 4096. A rate is
 that of the steps after the first few, in each of which the loop waits for the GPU once, as it always does.
 """
 
-import argparse
 import itertools
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from report import machine, write_section
+from harness import ROOT, benchmark, ratio, table, take_turns
 
 from spd.config.model import load
 from spd.data.corpus import Corpus, from_arrays
@@ -31,9 +27,8 @@ from spd.training.monitor import Monitor
 from spd.training.settings import Outputs, Settings
 from workflow_scripts.planning.counting import training_flops
 
-CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
+CONFIG = ROOT / "config.yaml"
 METHODS = ("supervised", "simsiam", "moco", "simclr")
-WARM, STEPS = 4, 12
 PARTS = ("data", "views", "forward", "backward")
 
 
@@ -85,111 +80,78 @@ def trained(images: Corpus, recipe: Recipe, spd: SPDOptions, steps: int) -> dict
         return loop.pretrain(images, settings, outputs, device="cuda", threads=4, progress=False)["timing"]
 
 
-def row(images: Corpus, method: str, spd: SPDOptions, batch: int, **changes: Any) -> str:
+def row(images: Corpus, options, method: str, spd: SPDOptions, batch: int, **changes: Any) -> tuple[str, ...]:
     changes = {"batch": batch, "warmup_epochs": 0, "held_out": 0.0, "log_interval": 4, **changes}
     recipe = load(CONFIG, {"preset": "paper"}).recipes[method].model_copy(update=changes)
     with step_times() as times:
-        timing = trained(images, recipe, spd, STEPS)
-    seconds = [after - before for before, after in itertools.pairwise(times)][WARM:]
+        timing = trained(images, recipe, spd, options.steps)
+    seconds = [after - before for before, after in itertools.pairwise(times)][options.warm :]
     rate = batch / statistics.median(seconds)
     with waiting_at_each_part():
-        parts = [trained(images, recipe, spd, n) for n in (WARM, STEPS)]
+        parts = [trained(images, recipe, spd, n) for n in (options.warm, options.steps)]
     spent = [parts[1][f"{part}_seconds"] - parts[0][f"{part}_seconds"] for part in PARTS]
-    shares = " | ".join(f"{value / sum(spent):.0%}" for value in spent)
-    name = method + (" + SPD" if spd.eta else "") + (", compiled" if recipe.compile else "")
-    memory = timing["peak_gpu_memory_mib"]
-    flops = training_flops("resnet50", recipe, spd if spd.eta else None)
-    found = (
-        f"| {name} | {batch} | {rate:.0f} | {rate * flops / 1e12:.0f} | {memory / 1024:.1f} "
-        f"| {memory / batch:.0f} | {shares} |"
+    memory, flops = (
+        timing["peak_gpu_memory_mib"],
+        training_flops("resnet50", recipe, spd if spd.eta else None),
     )
-    print(found, file=sys.stderr, flush=True)
-    return found
+    return (
+        method + " + SPD" * bool(spd.eta) + ", compiled" * recipe.compile,
+        *(batch, f"{rate:.0f}", f"{rate * flops / 1e12:.0f}"),
+        *(f"{memory / 1024:.1f}", f"{memory / batch:.0f}"),
+        *(f"{value / sum(spent):.0%}" for value in spent),
+    )
 
 
-def neighbours() -> list[str]:
+def trainings(options):
+    terms = SPDOptions(eta=0.0), load(CONFIG, {"preset": "paper"}).spd["spd"]
+    with tempfile.TemporaryDirectory() as folder:
+        images = corpus(Path(folder), 4 * options.batch)
+        for method, spd in itertools.product(METHODS, terms):
+            yield row(images, options, method, spd, options.batch)
+        for spd in terms:
+            yield row(images, options, "simsiam", spd, options.batch // 4)
+            yield row(images, options, "simsiam", spd, options.batch, compile=True)
+
+
+def neighbours(options):
     """Ours against the whole matrix of distances on the same GPU."""
-    rows = [
-        "| bank x channels | queries | filter | whole matrix / ours, time | ours, ms |",
-        "|---|---|---|---|---|",
-    ]
     rng = np.random.default_rng(0)
     for count, width in ((7000, 1536), (70_000, 1024)):
         bank = rng.standard_normal((count, width)).astype(np.float32)
         queries = rng.standard_normal((3136, width)).astype(np.float32)
-
         resident = torch.from_numpy(bank).cuda()
 
         def whole(resident: torch.Tensor = resident, queries: np.ndarray = queries) -> None:
-            found = torch.cdist(torch.from_numpy(queries).cuda(), resident).topk(1, largest=False)
-            for values in found:
+            nearest = torch.cdist(torch.from_numpy(queries).cuda(), resident).topk(1, largest=False)
+            for values in nearest:
                 values.cpu()
 
         for filter in ("float32", "bfloat16"):
             search = Neighbours(bank, "torch", filter, "cuda")
-            ours, theirs = [], []
-            for _ in range(6):
-                for work, seconds in ((lambda s=search, q=queries: s(q, 1), ours), (whole, theirs)):
-                    torch.cuda.synchronize()
-                    began = time.perf_counter()
-                    work()
-                    seconds.append(time.perf_counter() - began)
-            ratios = [b / a for a, b in zip(ours, theirs, strict=True)][1:]
-            rows.append(
-                f"| {count:,} x {width} | 3136 | {filter} | {statistics.median(ratios):.2f} "
-                f"({min(ratios):.2f}-{max(ratios):.2f}) | {1000 * statistics.median(ours[1:]):.1f} |"
-            )
-            print(rows[-1], file=sys.stderr, flush=True)
-    return rows
+            # Both end with a copy to the CPU, which waits for the GPU; two threads: wall time.
+            runs = {"ours": lambda s=search, q=queries: s(q, 1), "whole": whole}
+            seconds = take_turns(runs, threads=2, repeats=options.repeats)
+            times = ratio(seconds["whole"], seconds["ours"], 2)
+            milliseconds = f"{1000 * statistics.median(seconds['ours']):.1f}"
+            yield f"{count:,} x {width}", 3136, filter, times, milliseconds
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
-    parser.add_argument("--output", type=Path, help="write the section's text here too")
-    arguments = parser.parse_args()
+def measure(options) -> str:
     if not torch.cuda.is_available():
         raise SystemExit("torch sees no GPU")
-    spd = load(CONFIG, {"preset": "paper"}).spd["spd"]
-    rows = [
-        "| training | batch | images/s | TFLOP/s kept up | GPU memory, GiB | MiB an image | data | views "
-        "| forward | backward and step |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        images = corpus(Path(folder), 4 * arguments.batch)
-        for method in METHODS:
-            for term in (SPDOptions(eta=0.0), spd):
-                rows.append(row(images, method, term, arguments.batch))
-        for term in (SPDOptions(eta=0.0), spd):
-            rows.append(row(images, "simsiam", term, arguments.batch // 4))
-            rows.append(row(images, "simsiam", term, arguments.batch, compile=True))
-    markdown = "\n".join(
-        [
-            "## On a GPU",
-            "",
-            f"{torch.cuda.get_device_name()}, torch {torch.__version__}; {machine()}. Preset paper's "
-            f"networks (ResNet-50, 224 px), views and losses, bfloat16; median of {STEPS - WARM - 1} steps. "
-            "An image counts once, however many views it has. Shares: of a second run, which waits for the "
-            "GPU after each part.",
-            "",
-            *rows,
-            "",
-            "Nearest neighbours, k = 1, the copy of the queries to the GPU and float64 distances of ours "
-            "included; the whole matrix is `torch.cdist` and `topk` in float32:",
-            "",
-            *neighbours(),
-            "",
-            "Command: `python benchmarks/gpu.py --write`",
-        ]
-    )
-    print(f"<!-- begin gpu -->\n{markdown}\n<!-- end gpu -->")
-    if arguments.output:
-        arguments.output.write_text(markdown)
-    if arguments.write:
-        write_section("gpu", markdown)
+    columns = "GPU memory, GiB | MiB an image | data | views | forward | backward and step"
+    return f"""{torch.cuda.get_device_name()}. Preset paper's networks (ResNet-50, 224 px), views and
+losses, bfloat16; median of {options.steps - options.warm - 1} steps. An image counts once, however many
+views it has. Shares: of a second run, which waits for the GPU after each part.
+
+{table(f"training | batch | images/s | TFLOP/s kept up | {columns}", trainings(options))}
+
+Nearest neighbours, k = 1, the copy of the queries to the GPU and float64 distances of ours included; the
+whole matrix is `torch.cdist` and `topk` in float32:
+
+{table("bank x channels | queries | filter | whole matrix / ours, time | ours, ms", neighbours(options))}"""
 
 
 if __name__ == "__main__":
-    main()
+    sizes = {"batch": (128, 8), "warm": (4, 1), "steps": (12, 3), "repeats": (5, 1)}
+    benchmark(measure, "gpu", "## On a GPU", sizes, threads=4)

@@ -13,6 +13,7 @@ from spd.backbones.imports import import_backbone
 from spd.backbones.options import BackboneOptions
 from spd.data.geometry import apply_to_image
 from spd.data.geometry_options import GeometryOptions
+from spd.detectors.embedding import Embedder
 from spd.features.extraction import Network
 
 STAGES = ("blocks.1", "blocks.2", "blocks.4")  # 24, 40 and 112 channels at strides 4, 8 and 16
@@ -38,18 +39,23 @@ def lite0(folder: Path) -> Path:
     return path
 
 
+def opened(paths: list[Path], geometry: GeometryOptions) -> np.ndarray:
+    """(N, 3, H, W) uint8."""
+    batch = np.stack([apply_to_image(Image.open(path).convert("RGB"), geometry) for path in paths])
+    return batch if batch.shape[1] == 3 else batch.transpose(0, 3, 1, 2)
+
+
 def features(count: int, size: int = 224) -> dict[str, np.ndarray]:
     """Stage -> (count, C, h, w) float32 of normal images, resized to size * 8 / 7 and cropped to `size`."""
-    geometry = GeometryOptions(resize=size * 8 // 7, mode="short", crop=size)
+    geometry, paths = GeometryOptions(resize=size * 8 // 7, mode="short", crop=size), normal_images(count)
     with tempfile.TemporaryDirectory() as folder:
         network = Network(lite0(Path(folder)), STAGES, (size, size))
-        parts = []
-        paths = normal_images(count)
-        for start in range(0, len(paths), 16):
-            images = [
-                apply_to_image(Image.open(p).convert("RGB"), geometry) for p in paths[start : start + 16]
-            ]
-            batch = np.stack(images)
-            batch = batch if batch.shape[1] == 3 else batch.transpose(0, 3, 1, 2)
-            parts.append({stage: maps.numpy() for stage, maps in network(batch).items()})
-    return {stage: np.concatenate([part[stage] for part in parts]) for stage in STAGES}
+        parts = [network(opened(paths[i : i + 16], geometry)) for i in range(0, len(paths), 16)]
+        return {stage: np.concatenate([part[stage].numpy() for part in parts]) for stage in STAGES}
+
+
+def embedder(embedding: str, maps: dict[str, np.ndarray]) -> tuple[Embedder, list[np.ndarray]]:
+    """PatchCore's embedding of the last two stages, and those."""
+    stages = list(maps.values())[1:3]
+    widths = [stage.shape[1] for stage in stages]
+    return Embedder(widths, patch_size=3, embedding=embedding, stage_dim=1024, dim=1024), stages

@@ -7,11 +7,11 @@ Numbers and curves only: no pixel of the data set leaves the results folder.
 """
 
 import json
-import re
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from harness import ROOT, table, write_section
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -21,7 +21,6 @@ from spd.metrics.by_defect import image_metrics_by_defect, pixel_metrics_by_defe
 from spd.metrics.curves import image_curves
 from spd.tensors import open_tensors
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "results" / "magnetic_tile"
 NAME = "magnetic_tile"
@@ -55,31 +54,22 @@ def main() -> None:
     right.set(title="pixel AU-ROC by defect", ylim=(0, 100), xticks=range(len(kinds)), xticklabels=kinds)
     (DOCS / "images").mkdir(exist_ok=True)
     figure.savefig(DOCS / "images/magnetic-tile.png", dpi=110, metadata={"Software": None})
-    area = {
-        kind: sum(int(m.sum()) for m, d in zip(masks, defects, strict=True) if d == kind) for kind in kinds
-    }
-    lines = [
-        "| defect | test images | share of anomalous pixels | "
-        + " | ".join(f"{w}: image | {w}: pixel" for w in WEIGHTS)
-        + " |"
+    area = {k: sum(int(m.sum()) for m, d in zip(masks, defects, strict=True) if d == k) for k in kinds}
+    rows = [
+        (
+            kind,
+            sum(d == kind for d, a in zip(defects, anomalous, strict=True) if a),
+            f"{100 * area[kind] / sum(area.values()):.1f} %",
+            *(f"{value:.1f}" for w in WEIGHTS for value in by_defect[w][kind]),
+        )
+        for kind in kinds
     ]
-    lines.append("| :-- | --: | --: |" + " --: | --: |" * len(WEIGHTS))
-    for kind in kinds:
-        count = sum(d == kind for d, a in zip(defects, anomalous, strict=True) if a)
-        cells = " | ".join(f"{value:.1f}" for w in WEIGHTS for value in by_defect[w][kind])
-        share = 100 * area[kind] / sum(area.values())
-        lines.append(f"| {kind} | {count} | {share:.1f} % | {cells} |")
-    table = (RESULTS / "tables/custom.md").read_text()
-    means = "\n".join(line for line in table.splitlines() if line.startswith("|"))
-    page = DOCS / "magnetic-tile.md"
-    text = page.read_text()
-    for name, content in (("means", means), ("defects", "\n".join(lines))):
-        marks = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-        replacement = f"{marks[0]}\n{content}\n{marks[1]}"
-        text = re.sub(pattern, lambda _, new=replacement: new, text, flags=re.DOTALL)
-    page.write_text(text)
-    print("\n".join(lines))
+    columns = " | ".join(f"{w}: image | {w}: pixel" for w in WEIGHTS)
+    by_kind = table(f"defect | test images | share of anomalous pixels | {columns}", rows)
+    lines = (RESULTS / "tables/custom.md").read_text().splitlines()
+    means = "\n".join(line for line in lines if line.startswith("|"))
+    for name, content in (("means", means), ("defects", by_kind)):
+        write_section(name, content, "magnetic-tile.md")
 
 
 if __name__ == "__main__":

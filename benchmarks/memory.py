@@ -1,25 +1,15 @@
 """Peak memory of PatchCore's fit and score at full size: 200,000 patches of 1536 channels, coreset 10 %.
 
-    python benchmarks/memory.py [--patches 200000] [--write]
-
 256 images' worth of features of Wide ResNet-50's shapes (512 x 28 x 28 and 1024 x 14 x 14, low-rank
 structure plus noise) lie in a memory-mapped file, as the workflow's do; a fresh process fits and scores them,
 and its largest resident set, mapped pages included, stands beside the estimate that the guard checks.
 """
 
-import argparse
-import json
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from report import machine, write_section
+from harness import alone, benchmark, table
 
 from spd.detectors.options import PatchCoreOptions
 from spd.detectors.patchcore import PatchCore, estimate_bytes
@@ -40,62 +30,38 @@ def write_features(path: Path, images: int) -> None:
                 writer.write(stage, maps.reshape(1, channels, h, w), i)
 
 
-def run(path: Path, patches: int, profile: str) -> dict:
-    """In the fresh process: fit, score ten images, report. GiB and CPU seconds."""
-    options = PatchCoreOptions(**{**DETECTORS["patchcore"].profiles[profile], "memory_gib": 8})
+def prepare(path: Path, profile: str):
+    """Fits all but the last ten images and scores those; returns the detector's report."""
+    model = PatchCore(PatchCoreOptions(**{**DETECTORS["patchcore"].profiles[profile], "memory_gib": 8}))
     features = open_tensors(path)[0]
-    train = {stage: maps[: -(-patches // 784)] for stage, maps in features.items()}
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    begin = time.process_time()
-    model = PatchCore(options).fit(train)
-    model.score({stage: maps[-10:] for stage, maps in features.items()}, (224, 224))
-    return {
-        **model.report,
-        "seconds": time.process_time() - begin,
-        "before": before,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-    }
+
+    def work() -> dict:
+        model.fit({stage: maps[:-10] for stage, maps in features.items()})
+        model.score({stage: maps[-10:] for stage, maps in features.items()}, (224, 224))
+        return model.report
+
+    return work
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patches", type=int, default=200_000)
-    parser.add_argument("--profiles", nargs="+", default=["anomalib", "official"])
-    parser.add_argument("--write", action="store_true", help="replace this section of docs/performance.md")
-    parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.run:
-        print(json.dumps(run(Path(arguments.run[0]), arguments.patches, arguments.run[1])))
-        return
-    rows = []
+def rows(options):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features"
-        write_features(path, -(-arguments.patches // 784) + 10)
-        for profile in arguments.profiles:
-            command = [sys.executable, __file__, "--patches", str(arguments.patches)]
-            done = subprocess.run(
-                [*command, "--run", str(path), profile], check=True, capture_output=True, text=True
-            )
-            found = json.loads(done.stdout.splitlines()[-1])
-            sizes = (found["patches"], found["width"], found["projection_dim"], found["coreset"])
-            rows.append(
-                f"| {profile} | {found['patches']} x {found['width']} | {found['projection_dim']} | "
-                f"{found['coreset']} | {estimate_bytes(*sizes) / 2**30:.2f} | {found['before']:.2f} | "
-                f"{found['peak']:.2f} | {found['seconds']:.0f} |"
-            )
-            print(rows[-1], file=sys.stderr, flush=True)
-    table = "\n".join(rows)
-    markdown = f"""### PatchCore's memory at full size
+        write_features(path, -(-options.patches // 784) + 10)
+        for profile in options.profiles:
+            used = alone(prepare, path, profile)
+            sizes = [used.value[name] for name in ("patches", "width", "projection_dim", "coreset")]
+            estimate = f"{estimate_bytes(*sizes) / 2**30:.2f}"
+            gib = f"{used.before / 1024:.2f}", f"{used.peak / 1024:.2f}"
+            yield profile, f"{sizes[0]} x {sizes[1]}", *sizes[2:], estimate, *gib, f"{used.seconds[0]:.0f}"
 
-`python benchmarks/memory.py --write`; `memory_gib: 8`; GiB, resident, mapped features included. {machine()}.
 
-| profile | patches | projected to | coreset | guard's estimate | before the fit | peak | CPU s |
-|---|---|---|---|---|---|---|---|
-{table}"""
-    print(markdown)
-    if arguments.write:
-        write_section("memory", markdown)
+def measure(options) -> str:
+    header = "profile | patches | projected to | coreset | guard's estimate | before the fit | peak | CPU s"
+    return f"""`memory_gib: 8`; GiB, resident, mapped features included.
+
+{table(header, rows(options))}"""
 
 
 if __name__ == "__main__":
-    main()
+    sizes = {"patches": (200_000, 3000), "profiles": (["anomalib", "official"], ["official"])}
+    benchmark(measure, "memory", "### PatchCore's memory at full size", sizes)

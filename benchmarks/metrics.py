@@ -1,34 +1,25 @@
 """Pixel metrics: our five from one sweep against the two of scikit-learn and of anomalib.
 
-    python benchmarks/metrics.py [--megapixels 10 50] [--huge] [--write]
-
-Each entrant runs in a process of its own, on the same generated maps, on one thread; the table gives the
-median CPU time of three calls after a warm-up on small maps (which compiles or loads our kernels), and the
-peak memory of the whole process, of which 5 bytes a pixel are the maps and masks themselves. `--huge` adds
-200 megapixels, ours only. anomalib takes part where it is installed (`pip install -e '.[parity]'`).
+Each runs in a process of its own, on the same generated maps, on one thread; the table gives the median CPU
+time of three calls after a warm-up on small maps (which compiles or loads our kernels), and the peak memory
+of the whole process, of which 5 bytes a pixel are the maps and masks themselves. `--huge` adds 200
+megapixels, ours only.
 """
 
-import argparse
 import cProfile
-import json
-import os
 import pstats
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
+from harness import alone, benchmark, installed, table
 
 from spd.metrics.pixel import pixel_metrics
 
-SIZE = 256
-REPEATS = 3
+SIZE, REPEATS = 256, 3
 STAGES = {
     "region_pixels": "regions and positive scores",
     "sort": "sorting the positive scores",
@@ -61,10 +52,6 @@ def write_maps(folder: Path, megapixels: int, kind: str) -> None:
         masks[i] = mask
 
 
-def ours(maps, masks):
-    return pixel_metrics(maps, masks)
-
-
 def scikit_learn(maps, masks):
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -78,7 +65,6 @@ def anomalib(maps, masks):
     from anomalib.metrics.aupr import _AUPR
     from anomalib.metrics.auroc import _AUROC
 
-    torch.set_num_threads(1)
     # Its post-processor scales scores to [0, 1], from the extremes of the test set.
     low, high = float(maps.min()), float(maps.max())
     auroc, aupr = _AUROC(), _AUPR()
@@ -90,125 +76,82 @@ def anomalib(maps, masks):
     return {"AU-ROC": float(auroc.compute()), "AP": float(aupr.compute())}
 
 
-ENTRANTS = {"ours": ours, "scikit-learn": scikit_learn, "anomalib": anomalib}
+ENTRANTS = {"ours": pixel_metrics, "scikit-learn": scikit_learn, "anomalib": anomalib}
 
 
-def measure(entrant: str, folder: Path) -> dict:
-    """Runs in a child process: CPU seconds of each call, its peak bytes, values, shares of our stages."""
-    run = ENTRANTS[entrant]
+def prepare(entrant: str, folder: Path):
     small = np.zeros((2, 32, 32), np.float32)
     small[0, :3] = np.arange(32)
-    run(small, (small > 8).astype(np.uint8))
+    ENTRANTS[entrant](small, (small > 8).astype(np.uint8))
     maps, masks = np.load(folder / "maps.npy"), np.load(folder / "masks.npy")
-    seconds = []
-    for _ in range(REPEATS):
+    return lambda: ENTRANTS[entrant](maps, masks)
+
+
+def prepare_shares(folder: Path):
+    """Share of each stage in ours, seconds to read maps and masks once, and share of positive pixels."""
+    work, maps, masks = prepare("ours", folder), np.load(folder / "maps.npy"), np.load(folder / "masks.npy")
+
+    def profiled() -> tuple[str, float, float]:
         start = time.process_time()
-        values = run(maps, masks)
-        seconds.append(time.process_time() - start)
-    result = {
-        "seconds": seconds,
-        "memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        "values": values,
-        "positive": float(masks.mean()),
-    }
-    start = time.process_time()
-    int(maps.view(np.uint32).max()) + int(masks.max())
-    result["read"] = time.process_time() - start
-    if entrant == "ours":
+        int(maps.view(np.uint32).max()) + int(masks.max())
+        read = time.process_time() - start
         profile = cProfile.Profile(time.process_time)
-        profile.runcall(run, maps, masks)
+        profile.runcall(work)
         stats = pstats.Stats(profile)
-        result["stages"] = {
-            label: sum(row[2] for (_, _, name), row in stats.stats.items() if stage in name) / stats.total_tt
+        spent = [
+            (label, sum(row[2] for (_, _, name), row in stats.stats.items() if stage in name))
             for stage, label in STAGES.items()
-        }
-    return result
-
-
-def child(entrant: str, folder: Path) -> dict:
-    command = [sys.executable, __file__, "--entrant", entrant, "--folder", str(folder)]
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **one_thread})
-    return json.loads(finished.stdout)
-
-
-def row(megapixels: int, kind: str, entrants: list[str], folder: Path) -> list[str]:
-    write_maps(folder, megapixels, kind)
-    results = {name: child(name, folder) for name in entrants}
-    own = results["ours"]
-    own_time = statistics.median(own["seconds"])
-    lines = []
-    for name, result in results.items():
-        seconds = statistics.median(result["seconds"])
-        difference = max(
-            abs(result["values"][key] - own["values"][key])
-            for key in result["values"]
-            if key in own["values"]
-        )
-        lines.append(
-            f"| {megapixels} | {kind} | {name} | {len(result['values'])} | "
-            f"{1e3 * seconds / megapixels:.1f} | {seconds / own_time:.1f} | {result['memory'] / 2**30:.2f} | "
-            + ("" if name == "ours" else f"{difference:.0e}")
-            + " |"
-        )
-    stages = ", ".join(f"{label} {100 * share:.0f} %" for label, share in own["stages"].items())
-    note = (
-        f"* {megapixels} Mpx, {kind} ({100 * own['positive']:.1f} % positive): {stages}; "
-        f"reading maps and masks once takes {100 * own['read'] / own_time:.0f} % of our time."
-    )
-    print(*lines, note, sep="\n", file=sys.stderr)
-    return [*lines, note]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--megapixels", type=int, nargs="+", default=[10, 50])
-    parser.add_argument("--huge", action="store_true", help="also 200 megapixels, ours only")
-    parser.add_argument("--write", action="store_true", help="replace this section of docs/performance.md")
-    parser.add_argument("--entrant", choices=ENTRANTS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.entrant:
-        print(json.dumps(measure(arguments.entrant, arguments.folder)))
-        return
-    entrants = [name for name in ENTRANTS if name != "anomalib" or find_spec(name)]
-    cases = [(m, "distances", entrants) for m in arguments.megapixels]
-    cases += [(min(arguments.megapixels), kind, entrants[:2]) for kind in ("logits", "unordered")]
-    cases += [(200, "distances", ["ours"])] if arguments.huge else []
-    table, notes = [], []
-    for megapixels, kind, names in cases:
-        with tempfile.TemporaryDirectory() as folder:
-            *lines, note = row(megapixels, kind, names, Path(folder))
-        table += lines
-        notes.append(note)
-    from report import machine, write_section
-
-    markdown = "\n".join(
-        [
-            "## Pixel metrics",
-            "",
-            "| Mpx | maps | | metrics | CPU ms a Mpx | CPU time / ours | peak GiB | largest difference |",
-            "|---|---|---|---|---|---|---|---|",
-            *table,
-            "",
-            *notes,
-            "",
-            "What bounds it: the counting pass, by its two dependent look-ups a pixel (its cell's layout,",
-            "then its counter, a read and a write) and by the binary search of the few pixels that share a",
-            "counter with a positive score; not by reading the maps. The others compute AU-ROC and AP",
-            "only; anomalib, whose AUPR is AP since 2.7, in batches of 32 images.",
-            "",
-            f"One thread, median CPU time of {REPEATS} calls. {machine()}. `python benchmarks/metrics.py"
-            + (" --huge" if arguments.huge else "")
-            + " --write`",
         ]
+        shares = ", ".join(f"{label} {100 * seconds / stats.total_tt:.0f} %" for label, seconds in spent)
+        return shares, read, float(masks.mean())
+
+    return profiled
+
+
+def rows(cases, notes: list[str]):
+    for megapixels, kind, names in cases:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_maps(folder, megapixels, kind)
+            results = {name: alone(prepare, name, folder, repeats=REPEATS) for name in names}
+            stages, read, positive = alone(prepare_shares, folder).value
+        own, own_time = results["ours"].value, statistics.median(results["ours"].seconds)
+        for name, result in results.items():
+            seconds, values = statistics.median(result.seconds), result.value
+            off = max(abs(values[key] - own[key]) for key in values if key in own)
+            cells = (
+                f"{1e3 * seconds / megapixels:.1f}",
+                f"{seconds / own_time:.1f}",
+                f"{result.peak / 1024:.2f}",
+            )
+            yield megapixels, kind, name, len(values), *cells, "" if name == "ours" else f"{off:.0e}"
+        notes.append(
+            f"* {megapixels} Mpx, {kind} ({100 * positive:.1f} % positive): {stages}; "
+            f"reading maps and masks once takes {100 * read / own_time:.0f} % of our time."
+        )
+
+
+def measure(options) -> str:
+    names = ["ours", "scikit-learn", *(["anomalib"] if installed("anomalib") else [])]
+    cases = [(m, "distances", names) for m in options.megapixels]
+    cases += [(min(options.megapixels), kind, names[:2]) for kind in ("logits", "unordered")]
+    cases += [(200, "distances", ["ours"])] if options.huge else []
+    notes: list[str] = []
+    header = "Mpx | maps | | metrics | CPU ms a Mpx | CPU time / ours | peak GiB | largest difference"
+    lines = [table(header, rows(cases, notes)), "", *notes]
+    return (
+        "\n".join(lines)
+        + f"""
+
+What bounds it: the counting pass, by its two dependent look-ups a pixel (its cell's layout,
+then its counter, a read and a write) and by the binary search of the few pixels that share a
+counter with a positive score; not by reading the maps. The others compute AU-ROC and AP
+only; anomalib, whose AUPR is AP since 2.7, in batches of 32 images.
+
+One thread, median CPU time of {REPEATS} calls."""
     )
-    print("<!-- begin metrics -->", markdown, "<!-- end metrics -->", sep="\n")
-    if arguments.write:
-        write_section("metrics", markdown)
 
 
 if __name__ == "__main__":
-    main()
+    sizes = {"megapixels": ([10, 50], [1]), "huge": (False, False)}
+    benchmark(measure, "metrics", "## Pixel metrics", sizes)

@@ -1,17 +1,14 @@
 """Writes what preset paper would take into docs/cluster.md and docs/cost.md: the target `plan`, from nothing.
 
-    python benchmarks/plan.py [--write]
-
-Two minutes of one core; it needs no GPU.
+Two minutes of one core, also with --quick; it needs no GPU.
 """
 
-import argparse
 import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from report import ROOT, write_section
+from harness import ROOT, benchmark, write_section
 
 from spd.config.model import load
 from workflow_scripts.planning.graph import graph
@@ -27,21 +24,17 @@ def plan(**config: Any) -> dict[str, str]:
     return {part.split("\n", 1)[0]: part.strip() for part in text.split("### ")[1:]}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="replace the sections of the two pages")
-    arguments = parser.parse_args()
-    trainings = load(ROOT / "config.yaml", {"preset": "paper"}).compute.trainings
-    own, eight = plan(), plan(compute={"gpus": 8, "trainings": {name: {"gpus": 8} for name in trainings}})
+def measure(options) -> str:
+    named = load(ROOT / "config.yaml", {"preset": "paper"}).compute.trainings
+    own, eight = plan(), plan(compute={"gpus": 8, "trainings": {name: {"gpus": 8} for name in named}})
     trainings = own.pop("Trainings").removeprefix("Trainings").strip()
-    sections = [f"### {text}" for text in own.values()]
+    if options.write:
+        write_section("trainings", trainings, "cost.md")
     time = eight["Time"].split("\n\n")[1]
-    sections.append(f"The time where each training takes eight GPUs, `simclr_spd` sixteen:\n\n{time}")
-    print("\n\n".join([*sections, trainings]))
-    if arguments.write:
-        write_section("plan", "\n\n".join(sections), document="cluster.md")
-        write_section("trainings", trainings, document="cost.md")
+    parts = [f"### {text}" for text in own.values()]
+    parts.append(f"The time where each training takes eight GPUs, `simclr_spd` sixteen:\n\n{time}")
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
-    main()
+    benchmark(measure, "plan", page="cluster.md")

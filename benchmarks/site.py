@@ -1,14 +1,11 @@
 """The results page at full size: its weight, and how long Chromium takes to open it.
 
-    python benchmarks/site.py [--write]
-
 The page is that of `pytest tests/report -k full_size`: 12 objects of 224 pixels and 16 pre-trainings, noise
 in place of photographs (which compresses worse). Opening ends when the browser's load event has passed and
 the heat maps of the first object are drawn; the profile is fresh each time. The peer is an empty page in the
 same browser.
 """
 
-import argparse
 import importlib.util
 import shutil
 import statistics
@@ -16,12 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import machine, write_section
+from harness import ROOT, benchmark, table
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-REPEATS = 5
-TESTS = Path(__file__).resolve().parent.parent / "tests" / "report"
 READY = """
 if (document.readyState !== "complete") return false;
 const first = [...document.querySelectorAll("#cases img")].slice(0, 5);
@@ -30,7 +25,8 @@ return first.length === 5 && first.every((image) => image.complete && image.natu
 
 
 def full_page(folder: Path) -> Path:
-    specification = importlib.util.spec_from_file_location("generated_run", TESTS / "conftest.py")
+    fixtures = ROOT / "tests" / "report" / "conftest.py"
+    specification = importlib.util.spec_from_file_location("generated_run", fixtures)
     generated = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(generated)
     return generated.Run(folder, generated.content).full_size()
@@ -41,11 +37,11 @@ def seconds_to_open(page: Path, ready: str) -> float:
     options.binary_location = shutil.which("chromium")
     for switch in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1440,900"):
         options.add_argument(switch)
-    # The heat maps stand below the first screen: the page is opened at them, or they would never load.
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
     try:
         driver.get("about:blank")
         start = time.monotonic()
+        # The heat maps stand below the first screen: the page is opened at them, or they would never load.
         driver.get(f"{page.as_uri()}#maps")
         WebDriverWait(driver, 60, poll_frequency=0.02).until(lambda _: driver.execute_script(ready))
         return time.monotonic() - start
@@ -53,41 +49,29 @@ def seconds_to_open(page: Path, ready: str) -> float:
         driver.quit()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", action="store_true", help="replace this section of docs/performance.md")
-    arguments = parser.parse_args()
+def measure(options) -> str:
     with tempfile.TemporaryDirectory() as name:
-        page = full_page(Path(name))
-        pictures = list((page.parent / "site").iterdir())
-        weight = sum(path.stat().st_size for path in [page, *pictures])
-        empty = Path(name) / "empty.html"
+        page, empty = full_page(Path(name)), Path(name) / "empty.html"
+        sizes = [path.stat().st_size for path in [page, *(page.parent / "site").iterdir()]]
         empty.write_text("<!doctype html><title>empty</title>")
-        opened = [seconds_to_open(page, READY) for _ in range(REPEATS)]
-        nothing = [seconds_to_open(empty, "return true") for _ in range(REPEATS)]
-        html = page.stat().st_size
-    ratio = statistics.median(opened) / statistics.median(nothing)
-    lines = [
-        "## Results page",
-        "",
-        "12 objects x 16 pre-trainings x 6 images of 224 pixels, generated noise.",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| page and pictures | {weight / 1e6:.1f} MB in {1 + len(pictures)} files |",
-        f"| the page itself | {html / 1e6:.2f} MB |",
-        f"| opened in Chromium, with the heat maps drawn | {statistics.median(opened):.2f} s "
-        f"({min(opened):.2f} to {max(opened):.2f}) |",
-        f"| the same, relative to an empty page | {ratio:.1f} x |",
-        "",
-        f"Median of {REPEATS} openings, a new browser each. {machine()}. `python benchmarks/site.py --write`",
+        opened = [seconds_to_open(page, READY) for _ in range(options.repeats)]
+        nothing = [seconds_to_open(empty, "return true") for _ in range(options.repeats)]
+    median = statistics.median(opened)
+    rows = [
+        ("page and pictures", f"{sum(sizes) / 1e6:.1f} MB in {len(sizes)} files"),
+        ("the page itself", f"{sizes[0] / 1e6:.2f} MB"),
+        (
+            "opened in Chromium, with the heat maps drawn",
+            f"{median:.2f} s ({min(opened):.2f} to {max(opened):.2f})",
+        ),
+        ("the same, relative to an empty page", f"{median / statistics.median(nothing):.1f} x"),
     ]
-    print("\n".join(lines))
-    if arguments.write:
-        write_section("site", "\n".join(lines))
+    return f"""12 objects x 16 pre-trainings x 6 images of 224 pixels, generated noise.
+
+{table(" | ", rows)}
+
+Median of {options.repeats} openings, a new browser each."""
 
 
 if __name__ == "__main__":
-    main()
+    benchmark(measure, "site", "## Results page", {"repeats": (5, 1)})

@@ -1,31 +1,21 @@
 """Training images/s and peak memory of SimCLR and SimSiam: our loop against lightly's example loop, and where
 our time goes.
 
-    OMP_NUM_THREADS=1 python benchmarks/training.py [--steps 8] [--size 64] [--write]
-
 Same narrow ResNet-18, batch, two views of the same recipe, one thread, images in memory, no loader processes;
 median of three runs, taken in turn, each in a process of its own; CPU time of the whole of it, the building
 of the network included. lightly comes with `make test-parity`.
 """
 
-import argparse
-import importlib.metadata
-import multiprocessing
-import os
-import resource
+import itertools
 import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from harness import ROOT, alone, benchmark, installed, ratio, table
 from PIL import Image
-from report import machine, write_section
 from torch import nn
-from turns import ratio
 
 from spd.backbones.architectures import build, feature_dim
 from spd.config.model import load
@@ -34,7 +24,7 @@ from spd.methods.options import SPDOptions, parse_recipe
 from spd.training.loop import pretrain
 from spd.training.settings import Outputs, Settings
 
-CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
+CONFIG = ROOT / "config.yaml"
 ARCHITECTURE = "resnet18_w16"
 BATCH = 64
 HEADS = {"simclr": {"projector": (128, 64)}, "simsiam": {"projector": (128, 128, 128), "predictor": 32}}
@@ -44,7 +34,7 @@ def photographs(count: int = 256, side: int = 96) -> Corpus:
     """Smooth random images: what they show does not matter for speed."""
     coarse = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     images = nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    return from_arrays((images * 255).byte().numpy(), np.zeros(count))
+    return from_arrays((images * 255).byte().numpy(), np.arange(count) % 2)
 
 
 def ours(images: Corpus, method: str, size: int, steps: int, eta: float = 0.0) -> dict[str, float]:
@@ -86,97 +76,83 @@ def lightlys(images: Corpus, method: str, size: int, steps: int) -> None:
         criterion, transform = NegativeCosineSimilarity(), SimSiamTransform(input_size=size)
     parameters = [*backbone.parameters(), *heads.parameters()]
     optimiser = torch.optim.SGD(parameters, lr=0.0125, momentum=0.9, weight_decay=1e-4)
-    pictures = [(Image.fromarray(image.transpose(1, 2, 0)), 0) for image in images.images]
+    pictures = [Image.fromarray(image.transpose(1, 2, 0)) for image in images.images]
 
     class Pictures(torch.utils.data.Dataset):
         def __len__(self):
             return len(pictures)
 
         def __getitem__(self, i):
-            return transform(pictures[i][0]), 0
+            return transform(pictures[i])
 
     loader = torch.utils.data.DataLoader(Pictures(), batch_size=BATCH, shuffle=True, drop_last=True)
-    done = 0
-    while done < steps:
-        for (x0, x1), _ in loader:
-            z0, z1 = (heads[0](backbone(x)) for x in (x0, x1))
-            if method == "simclr":
-                loss = criterion(z0, z1)
-            else:
-                p0, p1 = heads[1](z0), heads[1](z1)
-                loss = 0.5 * (criterion(z0.detach(), p1) + criterion(z1.detach(), p0))
-            loss.backward()
-            optimiser.step()
-            optimiser.zero_grad()
-            done += 1
-            if done == steps:
-                break
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
+    for x0, x1 in itertools.islice(batches, steps):
+        z0, z1 = (heads[0](backbone(x)) for x in (x0, x1))
+        if method == "simclr":
+            loss = criterion(z0, z1)
+        else:
+            p0, p1 = heads[1](z0), heads[1](z1)
+            loss = 0.5 * (criterion(z0.detach(), p1) + criterion(z1.detach(), p0))
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
 
 
-def alone(work: Callable[[], object]) -> tuple[float, float]:
-    """(CPU seconds of `work`, MiB that it took beyond what lay in memory before), in a fork of this
-    process."""
-    receive, send = multiprocessing.Pipe(duplex=False)
-
-    def measured() -> None:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        began = time.process_time()
-        work()
-        seconds = time.process_time() - began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        send.send((seconds, peak - pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
-
-    process = multiprocessing.get_context("fork").Process(target=measured)
-    process.start()
-    send.close()
-    try:
-        return receive.recv()
-    except EOFError:
-        raise RuntimeError(f"a measurement ended with status {process.exitcode}") from None
-    finally:
-        process.join()
+def prepare(loop: str, method: str, size: int, steps: int):
+    """A training by one of the two loops, after a step on images too small to count in its memory."""
+    images = photographs()
+    train = {"ours": ours, "lightly": lightlys}[loop]
+    train(images, method, 16, 1)
+    return lambda: train(images, method, size, steps)
 
 
-SHARES = ("data", "views", "forward", "backward")
+def speed(options):
+    loops = ["ours", *(["lightly"] if installed("lightly") else [])]
+    for method in HEADS:
+        rounds = [
+            {loop: alone(prepare, loop, method, options.size, options.steps) for loop in loops}
+            for _ in range(options.repeats)
+        ]
+        seconds = {loop: [each[loop].seconds[0] for each in rounds] for loop in loops}
+        rates = [f"{options.steps * BATCH / statistics.median(seconds[loop]):.0f}" for loop in loops]
+        memory = [f"{statistics.median(r[loop].peak - r[loop].before for r in rounds):.0f}" for loop in loops]
+        if len(loops) == 1:
+            yield method, "", *rates, "", *memory, ""
+        else:
+            yield method, ratio(seconds["lightly"], seconds["ours"], 2), *rates, *memory
 
 
-def shares(timing: dict[str, float]) -> str:
-    """The parts' shares as cells of a Markdown row."""
-    parts = [timing[f"{part}_seconds"] for part in SHARES]
-    return " | ".join(f"{part / sum(parts):.1%}" for part in parts)
+def shares(name: str, images: Corpus, architecture: str, recipe, spd: SPDOptions) -> tuple[str, ...]:
+    """The parts' shares of a training's time."""
+    timing = trained(images, architecture, recipe, spd)
+    parts = [timing[f"{part}_seconds"] for part in ("data", "views", "forward", "backward")]
+    size = recipe.views.augmentation("q").size
+    name, dot, batch = name.partition(",")
+    name += " + SPD" * bool(spd.eta)
+    return f"{name}, {architecture}, {size} px{dot}{batch}", *(f"{part / sum(parts):.1%}" for part in parts)
 
 
-def demo_shares(steps: int) -> list[str]:
-    """Rows of the preset demo's recipes and networks, images of its size."""
-    demo = load(CONFIG, {"preset": "demo"})
-    images, rows = photographs(side=demo.corpus.size), []
-    architecture = demo.backbones["resnet50"].architecture
+def where(options):
+    """Rows of preset demo, images of its size, and of preset paper's SimCLR and SimSiam on ResNet-50 from a
+    mapped file of 256 px images, where only the batch, the steps and the precision (float32) are other."""
+    ours(photographs(), "simclr", 16, 1, eta=0.1)  # kernels are compiled at their first use
+    demo, paper = (load(CONFIG, {"preset": preset}) for preset in ("demo", "paper"))
+    images, architecture = photographs(side=demo.corpus.size), demo.backbones["resnet50"].architecture
     for method in ("supervised", "simsiam", "moco", "simclr"):
+        recipe = demo.recipes[method].model_copy(update={"steps": options.steps, "held_out": 0.0})
         for spd in (SPDOptions(eta=0.0), demo.spd["spd"]):
-            recipe = demo.recipes[method].model_copy(update={"steps": steps, "held_out": 0.0})
-            timing = trained(images, architecture, recipe, spd)
-            name = method + (" + SPD" if spd.eta else "")
-            rows.append(f"| demo: {name}, {architecture}, {recipe.views.augmentation('q').size} px "
-                        f"| {shares(timing)} |")  # fmt: skip
-    return rows
-
-
-def paper_shares(batch: int, steps: int) -> list[str]:
-    """Rows of the preset paper's SimCLR and SimSiam on ResNet-50 at 224 px, from a mapped file of 256 px
-    images; only the batch, the steps and the precision (float32) are other."""
-    paper, rows = load(CONFIG, {"preset": "paper"}), []
+            yield shares(f"demo: {method}", images, architecture, recipe, spd)
+    batch = options.paper_batch
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.npy"
-        np.save(file, photographs(4 * batch, 256).images)
-        images = from_arrays(np.load(file, mmap_mode="r"), np.zeros(4 * batch))
-        for method in ("simclr", "simsiam"):
+        np.save(file, photographs(4 * batch or 1, 256).images)
+        images = from_arrays(np.load(file, mmap_mode="r"), np.zeros(4 * batch or 1))
+        for method in ("simclr", "simsiam") if batch else ():
+            changes = {"batch": batch, "steps": 2, "precision": "float32", "warmup_epochs": 0}
+            recipe = paper.recipes[method].model_copy(update=changes)
             for spd in (SPDOptions(eta=0.0), paper.spd["spd"]):
-                changes = {"batch": batch, "steps": steps, "precision": "float32", "warmup_epochs": 0}
-                recipe = paper.recipes[method].model_copy(update=changes)
-                timing = trained(images, "resnet50", recipe, spd)
-                name = method + (" + SPD" if spd.eta else "")
-                rows.append(f"| paper: {name}, resnet50, 224 px, batch {batch} | {shares(timing)} |")
-    return rows
+                yield shares(f"paper: {method}, batch {batch}", images, "resnet50", recipe, spd)
 
 
 def trained(images: Corpus, architecture: str, recipe, spd: SPDOptions) -> dict[str, float]:
@@ -187,64 +163,21 @@ def trained(images: Corpus, architecture: str, recipe, spd: SPDOptions) -> dict[
         return pretrain(images, settings, outputs, device="cpu", progress=False)["timing"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--paper-batch", type=int, default=4, help="images a step at 224 px; 0 leaves it out")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    images, steps, size = photographs(), arguments.steps, arguments.size
-    ours(images, "simclr", size, 2, eta=0.1)  # kernels are compiled at their first use
+def measure(options) -> str:
+    header = "method | ours / lightly, images/s | ours | lightly | peak MiB, ours | peak MiB, lightly"
+    return f"""{ARCHITECTURE}, batch {BATCH}, {options.size} px, {options.steps} steps, 1 thread, no loader
+processes, each measurement in a process of its own, in turns: images per CPU second, median
+(least-greatest) of {options.repeats} pairs. Peak memory is what came on top of the loaded libraries and
+images.
 
-    speed = [
-        "| method | ours / lightly, images/s | ours | lightly | peak MiB, ours | peak MiB, lightly |",
-        "|---|---|---|---|---|---|",
-    ]
-    for method in HEADS:
-        pairs = []
-        for _ in range(3):
-            mine = alone(lambda method=method: ours(images, method, size, steps))
-            pairs.append((mine, alone(lambda method=method: lightlys(images, method, size, steps))))
-            print(method, pairs[-1], file=sys.stderr, flush=True)
-        seconds = [[pair[i][0] for pair in pairs] for i in (0, 1)]
-        rates = [steps * BATCH / statistics.median(own) for own in seconds]
-        memory = [statistics.median(pair[i][1] for pair in pairs) for i in (0, 1)]
-        speed.append(
-            f"| {method} | {ratio(seconds[1], seconds[0], 2)} | {rates[0]:.0f} | {rates[1]:.0f} "
-            f"| {memory[0]:.0f} | {memory[1]:.0f} |"
-        )
-    where = [
-        "| training | data | views | forward | backward and step |",
-        "|---|---|---|---|---|",
-        *demo_shares(steps),
-        *(paper_shares(arguments.paper_batch, 2) if arguments.paper_batch else []),
-    ]
-    markdown = "\n".join(
-        [
-            "## Training loop",
-            "",
-            f"{ARCHITECTURE}, batch {BATCH}, {size} px, {steps} steps, 1 thread, no loader processes, each "
-            "measurement in a fork of one process, in turns: images per CPU second, median (least-greatest) "
-            "of 3 pairs. Peak memory is what came on top of the loaded libraries and images. lightly "
-            f"{importlib.metadata.version('lightly')}; {machine()}.",
-            "",
-            *speed,
-            "",
-            "Where our time goes (data: waiting for the batch, which a thread fetches during the step "
-            "before; one thread computes; wall time):",
-            "",
-            *where,
-            "",
-            "Command: `OMP_NUM_THREADS=1 python benchmarks/training.py --write` (`make test-parity` installs "
-            "lightly)",
-        ]
-    )
-    print(f"<!-- begin training -->\n{markdown}\n<!-- end training -->")
-    if arguments.write:
-        write_section("training", markdown)
+{table(header, speed(options))}
+
+Where our time goes (data: waiting for the batch, which a thread fetches during the step before; one thread
+computes; wall time):
+
+{table("training | data | views | forward | backward and step", where(options))}"""
 
 
 if __name__ == "__main__":
-    main()
+    sizes = {"steps": (8, 1), "size": (64, 32), "repeats": (3, 1), "paper_batch": (4, 0)}
+    benchmark(measure, "training", "## Training loop", sizes)

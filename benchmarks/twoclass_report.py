@@ -6,7 +6,7 @@
 """
 
 import pandas as pd
-from report import ROOT, write_section
+from harness import ROOT, table, write_section
 
 from spd.files import read_json
 from spd.metrics.aggregate import paired_effect
@@ -33,24 +33,20 @@ def differences() -> str:
                 run = cell["pretraining"]["name"], cell["draw"], 100 * result[task][metric]
                 rows.append((task, cell["shots"], metric, *run))
     frame = pd.DataFrame(rows, columns=["task", "shots", "metric", "weights", "draw", "value"])
-    lines = ["| task | shots | metric | real - random, points | 95 % interval | draws in which real wins |"]
-    lines.append("| :-- | --: | :-- | --: | --: | --: |")
+    lines = []
     for (task, shots, metric), part in frame.groupby(["task", "shots", "metric"]):
         by_draw = part.pivot(index="draw", columns="weights", values="value")
         sides = [{(0, d, "tile"): v for d, v in by_draw[name].items()} for name in (REAL, RANDOM)]
         effect = paired_effect(*sides)
         wins = int((by_draw[REAL] > by_draw[RANDOM]).sum())
         interval = f"[{effect.ci_low:+.1f}, {effect.ci_high:+.1f}]"
-        lines.append(
-            f"| {task} | {shots} | {metric} | {effect.value:+.1f} | {interval} | {wins} of {effect.n} |"
-        )
-    return "\n".join(lines)
+        lines.append((task, shots, metric, f"{effect.value:+.1f}", interval, f"{wins} of {effect.n}"))
+    header = "task | shots | metric | real - random, points | 95 % interval | draws in which real wins"
+    return table(header, lines)
 
 
 def main() -> None:
-    markdown = f"{means()}\n\nPaired by draw:\n\n{differences()}"
-    print(markdown)
-    write_section("tiles", markdown, document="two-class.md")
+    write_section("tiles", f"{means()}\n\nPaired by draw:\n\n{differences()}", "two-class.md")
 
 
 if __name__ == "__main__":

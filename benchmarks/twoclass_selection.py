@@ -12,15 +12,12 @@ import argparse
 import itertools
 import json
 import statistics
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import torch
 import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from report import write_section
+from harness import table, write_section
 
 from spd.config.model import _StrictLoader
 from spd.data.cache import ImageCache
@@ -64,8 +61,7 @@ def main() -> None:
     chosen = {name: value(text) for name, text in (item.split("=", 1) for item in arguments.set)}
     metric = "pixel AU-PR" if arguments.detector == "unet" else "image AU-ROC"
     names = [Path(path).parent.name for path in arguments.backbone]  # .../<pre-training>/seed0.safetensors
-    lines = [f"| {arguments.detector} | mean held-out {metric} | {' | '.join(names)} | measurements |"]
-    lines.append("| :-- | --: |" + " --: |" * (len(names) + 1))
+    header, lines = f"{arguments.detector} | mean held-out {metric} | {' | '.join(names)} | measurements", []
     found = defaultdict(lambda: defaultdict(list))  # options -> backbone -> values
     wanted = runs(arguments.shots, arguments.first_draws) if drawn else [Run()]
     log = Path(arguments.measured) if arguments.measured else None
@@ -77,16 +73,8 @@ def main() -> None:
         about += [cache.geometry.model_dump(mode="json"), cache.split_hash, arguments.folds]
         key = json.dumps(about, sort_keys=True)
         if key not in known:
-            held = held_out(
-                arguments.detector,
-                [options],
-                [path],
-                cache,
-                drawn,
-                [run],
-                folds=arguments.folds,
-                progress=False,
-            )
+            given = arguments.detector, [options], [path], cache, drawn, [run]
+            held = held_out(*given, folds=arguments.folds, progress=False)
             known[key] = [one.value for one in held if one.value is not None]
             print(Path(path).parent.name, run, options, known[key], flush=True)
             if log:
@@ -108,14 +96,13 @@ def main() -> None:
             of = found[options]
             mark = "**" if options == best else ""
             words = ", ".join(f"{name} {setting}" for name, setting in candidates[options].items())
-            each = " | ".join(f"{statistics.mean(of[path]):.1f}" for path in arguments.backbone)
+            each = [f"{statistics.mean(of[path]):.1f}" for path in arguments.backbone]
             count = sum(len(values) for values in of.values())
-            lines.append(f"| {mark}{words}{mark} | {means[options]:.1f} | {each} | {count} |")
+            lines.append((f"{mark}{words}{mark}", f"{means[options]:.1f}", *each, count))
         chosen |= candidates[best]
-    table = "\n".join(lines)
-    print(table)
+    markdown = table(header, lines)
     if arguments.write:
-        write_section(f"selection-{arguments.detector}", table, "two-class.md")
+        write_section(f"selection-{arguments.detector}", markdown, "two-class.md")
 
 
 if __name__ == "__main__":

@@ -1,40 +1,27 @@
 """Four views (two strong, weak, SmoothBlend): ours against torchvision's PIL transforms and lightly's.
 
-    OMP_NUM_THREADS=1 python benchmarks/views.py            # prints the tables
-    OMP_NUM_THREADS=1 python benchmarks/views.py --write    # and puts them into docs/performance.md
-
 CPU time of one thread, median over interleaved repeats. The images lie decoded in memory for all.
 """
 
-import argparse
 import statistics
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 import torchvision.transforms as T
 import torchvision.transforms.functional as TF
+from harness import benchmark, installed, table, take_turns
 from PIL import Image, ImageDraw, ImageFilter
-from report import machine, write_section
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from spd.methods.options import SimSiamRecipe, SPDOptions
 from spd.views import views
 from spd.views.options import WEAK, LocalOptions, ViewOptions, ViewsOptions
 from spd.views.sheet import generated_images
-from workflow_scripts.planning.counting import Traffic, training_flops
 
 MEAN, STD = ViewsOptions().mean, ViewsOptions().std
 BATCH = 32
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 BARE = {"jitter": {"p": 0.0}, "grayscale": 0.0, "blur": {"p": 0.0}}
-GPUS = {"H100": (67, 989, 3.35), "A100": (19.5, 312, 2.04)}
-"""float32 and bfloat16 TFLOP/s and memory TB/s of the data sheets (SXM, 80 GB)."""
-LAUNCH_US, UTILISATION = 5, 0.4
 Sample = Callable[[], None]
 
 
@@ -122,16 +109,10 @@ def torchvision_v2(options: ViewsOptions, images: torch.Tensor) -> Sample:
     return lambda: torch.stack([transform(image) for image in images])
 
 
-def lightly_views(options: ViewsOptions, images: torch.Tensor) -> Sample | None:
-    """Two strong views an image with lightly's MoCo v2 transform; None where lightly cannot be imported."""
-    try:
-        from lightly.transforms import MoCoV2Transform
-    except ImportError as missing:
-        print(
-            f"lightly's row is left out ({missing}); `pip install lightly` into a scratch environment",
-            file=sys.stderr,
-        )
-        return None
+def lightly_views(options: ViewsOptions, images: torch.Tensor) -> Sample:
+    """Two strong views an image with lightly's MoCo v2 transform."""
+    from lightly.transforms import MoCoV2Transform
+
     pictures = [TF.to_pil_image(image) for image in images]
     transform = MoCoV2Transform(input_size=options.augmentation("q").size)
     return lambda: torch.stack([torch.stack(transform(picture)) for picture in pictures])
@@ -162,48 +143,38 @@ def ours_batched(options: ViewsOptions, images: torch.Tensor, names: tuple[str, 
     return unfused
 
 
-def medians(samples: dict[str, Sample], repeats: int) -> dict[str, float]:
-    """CPU milliseconds an image of each, the repeats interleaved so that all meet the same machine."""
-    times: dict[str, list[float]] = {name: [] for name in samples}
-    for sample in samples.values():
-        sample()  # compiles, fills caches
-    for _ in range(repeats):
-        for name, sample in samples.items():
-            begin = time.process_time()
-            sample()
-            times[name].append(time.process_time() - begin)
-    return {name: statistics.median(values) / BATCH * 1e3 for name, values in times.items()}
+def medians(samples: dict, repeats: int) -> dict:
+    """CPU milliseconds an image of each."""
+    seconds = take_turns(samples, repeats=repeats)
+    return {name: statistics.median(values) / BATCH * 1e3 for name, values in seconds.items()}
 
 
 def speed(size: int, canvas: int, repeats: int) -> str:
     """A table of CPU times an image for views of `size` pixels from images of `canvas` pixels."""
     options = ViewsOptions(strong=ViewOptions(size=size), weak=WEAK.model_copy(update={"size": size}))
     images = generated_images(BATCH, canvas)
-    four, two = options.names(spd=True), options.names()
-    peer = "torchvision, PIL transforms"
+    four, two, peer = options.names(spd=True), options.names(), "torchvision, PIL transforms"
+    batched = "ours, batched tensor operations (the GPU's path) on the CPU"
+    one = "torchvision, v2 transforms on uint8 tensors, strong view only"
     samples = {
         (peer, 4): torchvision_pil(options, images),
         ("ours, fused kernels", 4): ours(options, images, four),
         ("ours, fused kernels, eta = 0", 2): ours(options, images, two),
-        ("ours, batched tensor operations (the GPU's path) on the CPU", 4): ours_batched(
-            options, images, four
-        ),
-        ("torchvision, v2 transforms on uint8 tensors, strong view only", 1): torchvision_v2(options, images),
-        ("lightly, MoCoV2Transform, strong views only", 2): lightly_views(options, images),
+        (batched, 4): ours_batched(options, images, four),
+        (one, 1): torchvision_v2(options, images),
     }
-    measured = medians({key: sample for key, sample in samples.items() if sample}, repeats)
+    if installed("lightly"):
+        samples["lightly, MoCoV2Transform, strong views only", 2] = lightly_views(options, images)
+    measured = medians(samples, repeats)
     reference = measured[peer, 4] / 4
-    lines = [
-        f"| {size} px from {canvas} px images | views | ms an image | images/s | ms a view | speed a view |",
-        "|---|---|---|---|---|---|",
-    ]
-    for (name, count), milliseconds in measured.items():
-        each = milliseconds / count
-        lines.append(
-            f"| {name} | {count} | {milliseconds:.3f} | {1e3 / milliseconds:.0f} | {each:.3f} "
-            f"| {reference / each:.2f} x |"
-        )
-    return "\n".join(lines)
+    header = f"{size} px from {canvas} px images | views | ms an image | images/s | ms a view | speed a view"
+    return table(
+        header,
+        (
+            (name, n, f"{ms:.3f}", f"{1e3 / ms:.0f}", f"{ms / n:.3f}", f"{reference / (ms / n):.2f} x")
+            for (name, n), ms in measured.items()
+        ),
+    )
 
 
 def stages(size: int, canvas: int, repeats: int) -> str:
@@ -231,12 +202,11 @@ def stages(size: int, canvas: int, repeats: int) -> str:
     four = ViewsOptions().names(spd=True)
     samples["draws of 4 views (whole)"] = lambda: views.draw(options, seed=0, step=0, batch=BATCH, names=four)
     measured = medians(samples, repeats)
-    base = measured["crop, flip and normalise"]
-    lines = [f"| one view, {size} px | ms an image |", "|---|---|"]
-    for name, value in measured.items():
-        extra = name not in ("crop, flip and normalise", "SmoothBlend (whole)", "draws of 4 views (whole)")
-        lines.append(f"| {'+ ' if extra else ''}{name} | {max(value - base, 0) if extra else value:.3f} |")
-    return "\n".join(lines)
+    first, *operations = variants
+    rows = [(first, f"{measured[first]:.3f}")]
+    rows += [(f"+ {name}", f"{max(measured[name] - measured[first], 0):.3f}") for name in operations]
+    rows += [(name, f"{measured[name]:.3f}") for name in samples if name not in variants]
+    return table(f"one view, {size} px | ms an image", rows)
 
 
 def fidelity(size: int, canvas: int) -> str:
@@ -254,24 +224,17 @@ def fidelity(size: int, canvas: int) -> str:
         "+ blur (PIL's is three box blurs)": {**bare, "blur": {"p": 1.0}},
         "the whole strong view": {"size": size},
     }
-    lines = [
-        "| against torchvision on PIL images | mean | 99 % | max | mean, signed |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for name, variant in variants.items():
         options = ViewsOptions.model_validate({"strong": variant, **PLAIN})
         draws = views.draw(options, seed=0, step=0, batch=BATCH, names=("q",))
         made = views.apply(images, None, draws, options)["q"] * 255
-        expected = torch.stack(
-            [pil_twin(images[i], i, draws["q"], options.augmentation("q")) for i in range(BATCH)]
-        )
-        difference = (made - expected).numpy()
-        size_of = np.abs(difference)
-        lines.append(
-            f"| {name} | {size_of.mean():.3f} | {np.percentile(size_of, 99):.2f} | {size_of.max():.1f} "
-            f"| {difference.mean():+.3f} |"
-        )
-    return "\n".join(lines)
+        twins = [pil_twin(images[i], i, draws["q"], options.augmentation("q")) for i in range(BATCH)]
+        off = (made - torch.stack(twins)).numpy()
+        size_of = np.abs(off)
+        cells = f"{size_of.mean():.3f}", f"{np.percentile(size_of, 99):.2f}", f"{size_of.max():.1f}"
+        rows.append((name, *cells, f"{off.mean():+.3f}"))
+    return table("against torchvision on PIL images | mean | 99 % | max | mean, signed", rows)
 
 
 def pil_twin(image: torch.Tensor, index: int, draws: dict, options: ViewOptions) -> torch.Tensor:
@@ -294,107 +257,24 @@ def pil_twin(image: torch.Tensor, index: int, draws: dict, options: ViewOptions)
     return TF.pil_to_tensor(picture).float()
 
 
-def canvas(size: int) -> str:
-    """A table of what cropping from a squashed canvas, instead of from the image itself, does to a view."""
-    tall = generated_images(BATCH, 500)[:, :, :375]  # as large as ImageNet's are on average
-    sizes = np.tile([375, 500], (BATCH, 1))
-    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in tall]
-    crops = {
-        "scale 0.2 to 1, bilinear": {"scale": (0.2, 1.0)},
-        "scale 0.08 to 1, bicubic": {"scale": (0.08, 1.0), "interpolation": "bicubic"},
-    }
-    lines = [
-        "| canvas | crop | mean | 99 % | mean, signed | detail kept |",
-        "|---|---|---|---|---|---|",
-    ]
-    for side in (256, 320, 400):
-        squashed = np.stack([np.asarray(p.resize((side, side), Image.Resampling.BILINEAR)) for p in pictures])
-        squashed = torch.from_numpy(squashed).permute(0, 3, 1, 2).contiguous()
-        for name, values in crops.items():
-            options = ViewsOptions.model_validate({"strong": {**BARE, "size": size, **values}, **PLAIN})
-            draws = views.draw(options, seed=0, step=0, batch=BATCH, names=("q",))
-            direct = views.apply(tall, None, draws, options)["q"] * 255
-            ours_ = views.apply(squashed, sizes, draws, options)["q"] * 255
-            difference = (ours_ - direct).numpy()
-            kept = (ours_.diff(dim=-1).abs().mean() / direct.diff(dim=-1).abs().mean()).item()
-            lines.append(
-                f"| {side} x {side} | {name} | {np.abs(difference).mean():.2f} "
-                f"| {np.percentile(np.abs(difference), 99):.1f} | {difference.mean():+.3f} | {kept:.0%} |"
-            )
-    return "\n".join(lines)
-
-
-def arithmetic(size: int, canvas: int) -> str:
-    """Tables of what the batched path does, counted, and of the times that follow for a GPU."""
-    options = ViewsOptions(strong=ViewOptions(size=size), weak=WEAK.model_copy(update={"size": size}))
-    images = generated_images(BATCH, canvas)
-    lines = [
-        f"| {size} px from {canvas} px, batch {BATCH} | GFLOP an image | MB an image | operations a batch |",
-        "|---|---|---|---|",
-    ]
-    for names in (options.names(), options.names(spd=True)):
-        sample = ours_batched(options, images, names)
-        with FlopCounterMode(display=False) as products, Traffic() as traffic:
-            sample()
-        gigaflops, megabytes = products.get_total_flops() / BATCH / 1e9, traffic.bytes / BATCH / 1e6
-        lines.append(f"| {len(names)} views | {gigaflops:.2f} | {megabytes:.0f} | {traffic.operations} |")
-    network = training_flops("resnet50", SimSiamRecipe(), SPDOptions()) / 1e9
-    lines += [
-        "",
-        f"What follows for the 4 views of an image on a GPU: no measurement, but arithmetic. Launches at "
-        f"an assumed {LAUNCH_US} us each, spread over a batch of 256, overlap with the work. The network is "
-        f"SimSiam with SPD on ResNet-50, {network:.0f} GFLOP an image forward and backward, at an assumed "
-        f"{UTILISATION:.0%} of the bfloat16 peak.",
-        "",
-        "| GPU: float32 and bfloat16 TFLOP/s, TB/s | products, ms | traffic, ms | launches, ms "
-        "| at most, images/s | network, ms |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, (float32, bfloat16, bandwidth) in GPUS.items():
-        times = gigaflops / float32, megabytes / bandwidth / 1e3, traffic.operations * LAUNCH_US / 256 / 1e3
-        lines.append(
-            f"| {name}: {float32:g} and {bfloat16:g}, {bandwidth:g} | {times[0]:.3f} | {times[1]:.3f} "
-            f"| {times[2]:.3f} | {1e3 / max(times):.0f} | {network / bfloat16 / UTILISATION:.2f} |"
-        )
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", action="store_true", help="replace the section in docs/performance.md")
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+def measure(options) -> str:
     torch.manual_seed(0)
     np.random.seed(0)
+    sizes = ((48, 56),) if options.quick else ((224, 256), (48, 56))
+    size, side = sizes[0]
     parts = [
-        "## Views",
-        f"`OMP_NUM_THREADS=1 python benchmarks/{Path(__file__).name} --write` on {machine()}.",
-        f"CPU time of one thread, batch {BATCH}, median of {arguments.repeats} interleaved repeats; "
-        "the images lie decoded in memory. `speed a view` is relative to torchvision's PIL transforms; "
-        "peers that make fewer kinds of views say so.",
-        speed(224, 256, arguments.repeats),
-        speed(48, 56, arguments.repeats),
+        f"CPU time of one thread, batch {BATCH}, median of {options.repeats} interleaved repeats; the images "
+        "lie decoded in memory. `speed a view` is relative to torchvision's PIL transforms; peers that make "
+        "fewer kinds of views say so.",
+        *(speed(*each, options.repeats) for each in sizes),
         "What the fused kernels spend, every operation always on (at its default probability it costs less):",
-        stages(224, 256, arguments.repeats),
-        stages(48, 56, arguments.repeats),
+        *(stages(*each, options.repeats) for each in sizes),
         "Differences from PIL for the same parameters, in grey levels. PIL rounds or truncates to 8 bits "
         "after each operation (and clips between the two passes of a bicubic resize); we never do.",
-        fidelity(224, 256),
-        "Views are cropped from a canvas to which each image was squashed once (`corpus.size`; preset paper: "
-        "256), not from the image itself. What that changes, for generated images of 500 x 375 with grain "
-        "and hard edges, in grey levels; detail is the mean difference of neighbouring pixels:",
-        canvas(224),
-        "What the batched operations, the GPU's path, do: counted on the CPU while they run.",
-        arithmetic(224, 256),
+        fidelity(size, side),
     ]
-    markdown = "\n\n".join(parts)
-    print(f"<!-- begin views -->\n{markdown}\n<!-- end views -->")
-    if arguments.write:
-        write_section("views", markdown)
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
-    main()
+    benchmark(measure, "views", "## Views", {"repeats": (5, 1)})

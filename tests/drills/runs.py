@@ -127,7 +127,7 @@ def publish(section: str, text: str, command: str, write: bool) -> None:
     print(text)
     if write:
         sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-        from report import machine, write_section
+        from harness import machine, write_section
 
         shown = text if text.startswith("|") else f"```\n{text}\n```"
         write_section(section, f"`{command}` on {machine()}:\n\n{shown}", "trust.md")
