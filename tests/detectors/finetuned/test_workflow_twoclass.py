@@ -21,17 +21,14 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 ROWS = ["simsiam", "simsiam_spd"]
 
 
-def table(setup, kind):
-    return {
-        **{"title": setup, "kind": kind, "datasets": ["visa"], "setup": setup},
-        **{"profiles": ["demo"], "rows": ROWS},
-    }
+def table(setup):
+    return {"title": setup, "datasets": ["visa"], "setup": setup, "profiles": ["demo"], "rows": ROWS}
 
 
 OVERLAY = {
     "tables": {
-        "twoclass_fewshot": table("2cls_fewshot", "fewshot"),
-        "twoclass_highshot": table("2cls_highshot", "highshot"),
+        "twoclass_fewshot": table("2cls_fewshot"),
+        "twoclass_highshot": table("2cls_highshot"),
     }
 }
 
