@@ -2,7 +2,6 @@
 
 import re
 
-from workflow_scripts.common import backbone_hash
 from spd.config.design import (
     BACKBONE,
     BACKBONE_RECORD,
@@ -23,6 +22,7 @@ from spd.config.design import (
     TRAINING,
     Design,
 )
+from workflow_scripts.common import backbone_hash
 from workflow_scripts.common.external_files import ExternalFiles
 
 design = Design(experiment)

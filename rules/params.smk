@@ -3,11 +3,10 @@
 import functools
 from dataclasses import asdict
 
-from workflow_scripts.common import kept
+from spd.files import files_sha256
 from spd.methods.options import METHODS
 from spd.report.names import Names
-from spd.files import files_sha256
-from workflow_scripts.common import linear_results, run_order
+from workflow_scripts.common import kept, linear_results, run_order
 from workflow_scripts.common.training_resources import training_resources
 
 

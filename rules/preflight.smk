@@ -2,11 +2,11 @@
 
 import json
 
-from spd.training import batches
-from workflow_scripts.common import preflight
 from spd.backbones.options import known_stages
 from spd.config.fit import network, unfit
 from spd.files import read_json
+from spd.training import batches
+from workflow_scripts.common import preflight
 
 CHECKED = os.environ.get("SPD_PREFLIGHT") != "no"
 

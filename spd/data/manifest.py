@@ -172,7 +172,7 @@ def read(csv_path: str | os.PathLike[str]) -> Manifest:
     csv_path = Path(csv_path)
     sidecar_path = csv_path.with_suffix(".json")
     if not sidecar_path.exists():
-        raise ValueError(f"{csv_path}: its sidecar {sidecar_path.name} is missing; make the manifest anew")
+        raise ValueError(f"{csv_path}: its sidecar {sidecar_path.name} is missing; make the manifest again")
     try:
         meta = json.loads(sidecar_path.read_text(encoding="utf-8"))
         stated, root, threshold = (meta.pop(key) for key in ("split_hash", "root", "mask_threshold"))
@@ -180,7 +180,7 @@ def read(csv_path: str | os.PathLike[str]) -> Manifest:
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{csv_path} or {sidecar_path.name}: damaged ({reason}); make the manifest anew"
+            f"{csv_path} or {sidecar_path.name}: damaged ({reason}); make the manifest again"
         ) from None
     if tuple(rows.columns) != COLUMNS:
         raise ValueError(
@@ -190,7 +190,7 @@ def read(csv_path: str | os.PathLike[str]) -> Manifest:
     manifest = make(rows, root, threshold, where=str(csv_path), **meta)
     if manifest.split_hash != stated:
         raise ValueError(
-            f"{csv_path}: its rows are not those {sidecar_path.name} was written for; make the manifest anew"
+            f"{csv_path}: its rows are not those {sidecar_path.name} was written for; make the manifest again"
         )
     return manifest
 

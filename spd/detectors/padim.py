@@ -125,7 +125,7 @@ class PaDiM(Detector):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Image scores (T,) float32 and maps (T, H, W) float32 for `size` = (H, W); higher is more anomalous.
 
-        Positions are factorised anew at every call and for every `batch` images (default: as many as take
+        Positions are factorised again at every call and for every `batch` images (default: as many as take
         1 GiB), so give all test images at once. `report` then holds the solver, the measured and estimated
         relative error against float64, and the number of positions that needed float64. Raises ValueError
         for other stages or shapes than were fitted, MemoryError before it starts if the estimate exceeds the

@@ -14,14 +14,22 @@ DETECTORS = Registry(
     ("spd.detectors.base:Detector", "spd.detectors.finetuned.base:FineTuned"),
     {
         "padim": Entry(
-            *("spd.detectors.padim:PaDiM", PaDiMOptions, "PaDiM", "1cls", BOTH),
+            "spd.detectors.padim:PaDiM",
+            PaDiMOptions,
+            "PaDiM",
+            "1cls",
+            BOTH,
             profiles={
                 **{name: {} for name in ("official", "paper", "full")},
                 "anomalib": {"epsilon": 0.01001, "blur_border": "mirror"},
             },
         ),
         "patchcore": Entry(
-            *("spd.detectors.patchcore:PatchCore", PatchCoreOptions, "PatchCore", "1cls", BOTH),
+            "spd.detectors.patchcore:PatchCore",
+            PatchCoreOptions,
+            "PatchCore",
+            "1cls",
+            BOTH,
             profiles={
                 **{name: {} for name in ("official", "paper", "full")},
                 "anomalib": {
@@ -32,17 +40,19 @@ DETECTORS = Registry(
             },
         ),
         "classifier": Entry(
-            *(
-                "spd.detectors.finetuned.classifier:Classifier",
-                ClassifierOptions,
-                "classifier",
-                "2cls",
-                BOTH[:1],
-            ),
+            "spd.detectors.finetuned.classifier:Classifier",
+            ClassifierOptions,
+            "classifier",
+            "2cls",
+            ("classification",),
             profiles={"paper": {"batch_norm": "frozen", "precision": "bfloat16"}},
         ),
         "unet": Entry(
-            *("spd.detectors.finetuned.unet:UNet", UNetOptions, "U-Net", "2cls", BOTH[1:]),
+            "spd.detectors.finetuned.unet:UNet",
+            UNetOptions,
+            "U-Net",
+            "2cls",
+            ("segmentation",),
             profiles={"paper": {"precision": "bfloat16"}},
         ),
     },

@@ -104,7 +104,7 @@ def note(record: Mapping[str, Any]) -> str | None:
 
 
 def notes(records: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """SHA-256 of a backbone file -> what must be said of it. A backbone made anew has another hash: what was
+    """SHA-256 of a backbone file -> what must be said of it. A backbone made again has another hash: what was
     found of the old one is not said of it."""
     found: dict[str, list[str]] = {}
     for record in records:

@@ -1,7 +1,7 @@
 """What data sets and pre-trainings are called where results are shown.
 
 Results on disk hold the keys of config.yaml alone. Names are put in when a table, a page or a run is made,
-so that another label or display name computes nothing anew.
+so that another label or display name computes nothing again.
 """
 
 from collections.abc import Iterable, Mapping

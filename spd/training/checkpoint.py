@@ -44,13 +44,15 @@ def load(path: str | os.PathLike[str], *, identity: dict[str, Any]) -> dict[str,
             raise TypeError("it does not say which run it belongs to")
     except Exception as error:  # torch raises a different class for each way a file can be damaged
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ValueError(f"{path}: not a readable checkpoint ({reason}); delete it to start anew") from error
+        raise ValueError(f"{path}: not a readable checkpoint ({reason}); delete it to start again") from error
     if content.get("format") != FORMAT:
-        raise ValueError(f"{path}: has format {content.get('format')}, not {FORMAT}; delete it to start anew")
+        raise ValueError(
+            f"{path}: has format {content.get('format')}, not {FORMAT}; delete it to start again"
+        )
     different = sorted(key for key in {*stored, *identity} if stored.get(key) != identity.get(key))
     if different:
         shown = "; ".join(f"{key}: {stored.get(key)} there, {identity.get(key)} here" for key in different)
         raise ValueError(
-            f"{path}: belongs to another run ({shown}); delete it to start anew, or restore the old settings"
+            f"{path}: belongs to another run ({shown}); delete it to start again, or restore the old settings"
         )
     return content

@@ -20,7 +20,7 @@ from spd.views.options import LocalOptions, ViewOptions, ViewsOptions
 
 NAMES = ("q", "k", "x", "anchor", "plus", "minus")
 """q and k: the two strong views; x: the one strong view of a supervised recipe; anchor: the image without
-augmentation; plus: weak augmentation of the anchor; minus: the same, drawn anew (or shared: `weak_draws`),
+augmentation; plus: weak augmentation of the anchor; minus: the same, drawn again (or shared: `weak_draws`),
 then the local change."""
 
 Draws = dict[str, dict[str, np.ndarray]]

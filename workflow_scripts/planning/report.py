@@ -120,6 +120,12 @@ def _time(plan: Plan) -> list[str]:
             "* Not counted, since their images are unknown before their manifests are made: "
             f"{', '.join(sorted(plan.costs.unknown))}. Jobs on them take their start alone, and no disk."
         )
+    used = {node.at["detector"] for node in plan.nodes if "detector" in node.at}
+    if own := sorted(name for name in used if not plan.experiment.detector(name).path.startswith("spd.")):
+        notes.append(
+            f"* Of detectors of your own ({', '.join(own)}) nothing is known: a 1-class one takes its start "
+            "alone, a 2-class one is counted as a classifier."
+        )
     return [_table(["G", *(f"{gpus:,}" for gpus in sizes)], rows), "\n".join(notes)]
 
 

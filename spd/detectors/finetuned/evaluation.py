@@ -183,14 +183,14 @@ def training_rows(
             raise ValueError(f"object {name}: 2-class training needs normal and anomalous training images")
         return np.arange(len(rows))
     if drawn is None or (name, run.shots, run.draw) not in drawn:
-        raise ValueError(f"object {name}: there is no draw for the run {run}; make the draws anew")
+        raise ValueError(f"object {name}: there is no draw for the run {run}; make the draws again")
     position = {image: i for i, image in enumerate(rows["image"])}
     images = drawn[name, run.shots, run.draw]
     strange = [image for image in images if image not in position]
     if strange:
         raise ValueError(
             f"object {name}, run {run}: {strange[0]} is not a training image of this split; "
-            "make the draws anew"
+            "make the draws again"
         )
     return np.array(sorted(position[image] for image in images))
 

@@ -84,6 +84,21 @@ def test_report_counts_jobs_and_prices_gpu_hours(lengths):
     assert found["price of GPU-hours"] == ["1.7 - 5", "1.7 - 5"]
 
 
+def test_report_names_detectors_of_ones_own_whose_work_it_does_not_know(tmp_path, monkeypatch):
+    (tmp_path / "own_knn.py").write_text(
+        "from spd.detectors.base import Detector\n"
+        "class KNN(Detector):\n"
+        "    def fit(self, features, names=None): return self\n"
+        "    def score(self, features, size, names=None): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    nodes = {number: node._replace(at={**node.at, "detector": "knn"}) for number, node in small(1).items()}
+    profile = {"detector": "own_knn:KNN", "geometry": "crop224", "options": {}}
+    found = report(paper(detectors={"knn": {"paper": profile}}), nodes, NOWHERE)
+    assert "detectors of your own (knn) nothing is known" in found
+    assert "of your own" not in report(paper(), small(1), NOWHERE)
+
+
 def test_report_says_what_does_not_fit_and_what_is_unknown(lengths):
     experiment = paper(datasets={"visa": {"facts": None}}, plan={"gpus": [1, 8]})
     found = report(experiment, small(8), NOWHERE)
