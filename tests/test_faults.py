@@ -204,7 +204,8 @@ def test_a_live_run_is_respected_even_where_snakemakes_own_lock_is_gone(tmp_path
     folder = tmp_path / "live"
     shutil.copytree(sound, folder, symlinks=True)
     (folder / TARGET).unlink()
-    hold = "import sys, time; from spd import locks; held = locks.acquire(sys.argv[1], preset='tiny'); "
+    hold = "import sys, time; from workflow_scripts.common import locks; "
+    hold += "held = locks.acquire(sys.argv[1], preset='tiny'); "
     hold += "print('held', flush=True); time.sleep(600)"
     command = [sys.executable, "-c", hold, str(folder / ".snakemake/spd/tiny.run")]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
